@@ -1,0 +1,60 @@
+# What can be done here. `make` alone lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# pytest processes; more than the machine has cores makes timing tests unfair.
+WORKERS ?= 2
+
+# ruff reads these; a folder of files that are not Python is passed over.
+SOURCES := haproxy_voip tests benchmarks
+
+.PHONY: help venv demo check test unit interop bench docs clean
+.NOTPARALLEL:
+
+help:              ## this list
+	@awk -F ' *## ' '/^[a-z]+: .*##/ { sub(/:.*/, "", $$1); printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(VENV)/installed ## the environment in .venv, with the package and everything its tests need
+
+$(VENV)/installed: pyproject.toml
+	@echo "== environment: $(VENV)"
+	@.ci/python "$(PYTHON)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+demo: venv ## two phones, three servers, two of them killed: what the proxy is for, in a minute
+	@$(BIN)/haproxy-voip demo
+
+check: venv ## style and types, in seconds
+	@echo "== ruff check"
+	@$(BIN)/ruff check $(SOURCES)
+	@echo "== ruff format"
+	@$(BIN)/ruff format --check $(SOURCES)
+	@echo "== mypy"
+	@$(BIN)/mypy
+
+unit: venv ## every test that needs nothing but Python
+	@echo "== tests, $(WORKERS) at a time"
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not interop'
+
+interop: venv ## tests with real servers and clients; as root, which installs them
+	@echo "== real servers and clients"
+	@tests/interop/setup.sh
+	@echo "== interop tests"
+	@$(BIN)/python -m pytest -q -m interop --durations 10
+
+test: check unit interop ## everything, as CI does
+
+bench: venv ## figures as ratios to what runs beside them
+	@set -e; for program in benchmarks/[a-z]*.py; do echo "== $$program"; $(BIN)/python $$program; done
+
+docs: venv ## write what is made from the source: docs/CONFIGURATION.md, docs/states/, config/schema.json
+	@$(BIN)/python -m haproxy_voip.configuration.reference
+	@$(BIN)/python -m haproxy_voip.configuration.schema
+	@$(BIN)/python -m tests.tidy.states
+
+clean:             ## remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

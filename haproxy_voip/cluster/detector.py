@@ -1,0 +1,270 @@
+"""Judges whether one backend lives: many signals, one verdict.
+
+Sans-I/O. Times are seconds on the caller's monotonic clock. The owner carries out what is returned (`ProbeDue`: send
+a SIP OPTIONS; `CanaryDue`: connect) and reports what comes of it.
+
+1. A time-out counts against HAProxy's score (health.py): `fall` of them in a row bring the backend down.
+2. A refused probe after another refused one, or after the canary closed, brings it down at once, because both say that
+   the process is gone. One of these alone does not: ICMP can be stray, servers close idle connections.
+3. What else looks bad (a transaction timed out, 503) makes us ask at once, and decides nothing.
+4. Our own pauses are not the backend's (probes.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import InitVar, dataclass, field
+from enum import StrEnum
+
+from haproxy_voip.cluster.canary import Canary
+from haproxy_voip.cluster.health import Health, HealthCounter, HealthTiming
+from haproxy_voip.cluster.probes import Probes
+
+# A backend that talks to us but leaves probes unanswered is busy. One whose timers still retransmit while it takes
+# nothing in is dead, so its talking excuses only this many probes in a row.
+EXCUSES_MAX = 5
+
+
+class Signal(StrEnum):
+    """What first spoke against a backend. Passive ones are named by whoever reports them."""
+
+    TIMEOUT = "probe timeout"
+    REFUSED = "connection refused (ICMP)"
+    CANARY_CLOSED = "canary closed"
+
+
+@dataclass(slots=True)
+class ProbeDue:
+    """Probe the backend now; hand its answer to `answered` with this number."""
+
+    backend: str
+    number: int
+
+
+@dataclass(slots=True)
+class CanaryDue:
+    """Connect the canary to the backend, in place of any earlier one."""
+
+    backend: str
+
+
+@dataclass(slots=True)
+class BackendUp:
+    """The backend may be trusted."""
+
+    backend: str
+
+
+@dataclass(slots=True)
+class BackendDown:
+    """The backend is down; whatever was on it must move, and its canary be closed."""
+
+    backend: str
+    signal: str  # what first spoke against it, see `Signal`
+    detected_after: float  # seconds from that signal (a time-out: from that probe's sending) to this verdict
+    silent_for: float | None  # seconds since it last gave a sign of life; None when it never did
+
+
+DetectorOutput = ProbeDue | CanaryDue | BackendUp | BackendDown
+
+
+@dataclass(slots=True)
+class _Suspicion:
+    """Something speaks against the backend. Strong: only the answer to a probe after number `probes` clears it."""
+
+    signal: str
+    since: float
+    strong: bool = False
+    closed: bool = False  # the canary was
+    probes: int = 0
+
+
+@dataclass(slots=True)
+class _Grudges:
+    """Counted since the last probe that was answered."""
+
+    refused: int = 0
+    excused: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Detector:
+    """The judge of one backend. It asks for the first probe on its first `wake`."""
+
+    name: str
+    timing: HealthTiming
+    now: InitVar[float]
+    _counter: HealthCounter = field(init=False)
+    _probes: Probes = field(init=False)
+    _canary: Canary = field(init=False, default_factory=Canary)
+    _next_probe_at: float | None = field(init=False)  # None while one is pending
+    _suspicion: _Suspicion | None = field(init=False, default=None)
+    _grudges: _Grudges = field(init=False, default_factory=_Grudges)
+    _alive_at: float | None = field(init=False, default=None)
+
+    def __post_init__(self, now: float) -> None:
+        self._counter = HealthCounter(self.timing.rise, self.timing.fall)
+        self._probes = Probes(self.timing.timeout)
+        self._next_probe_at = now
+
+    @property
+    def health(self) -> Health:
+        """The verdict so far."""
+        return self._counter.health
+
+    @property
+    def up(self) -> bool:
+        """Whether the backend is known to be up."""
+        return self._counter.up
+
+    @property
+    def suspected_for(self) -> str | None:
+        """The signal that is being looked into, or None."""
+        return None if self._suspicion is None else self._suspicion.signal
+
+    @property
+    def probe_timeout(self) -> float:
+        """Seconds the next probe may stay unanswered."""
+        return self._probes.round_trip.timeout
+
+    @property
+    def deadline(self) -> float | None:
+        """When `wake` is next due; never None, as a backend is probed for ever."""
+        pending = self._probes.pending
+        due_at = self._next_probe_at if pending is None else pending.expires_at
+        assert due_at is not None
+        canary_at = self._canary.due_at
+        return due_at if canary_at is None or due_at < canary_at else canary_at
+
+    def wake(self, now: float) -> list[DetectorOutput]:
+        """Act on what is due."""
+        outputs: list[DetectorOutput] = []
+        expired = self._probes.expired(now)
+        if expired is not None:
+            outputs += self._timed_out(expired.sent_at, now)
+        if self._next_probe_at is not None and self._next_probe_at <= now:
+            outputs += self._probe(now)
+        if self._canary.due_at is not None and self._canary.due_at <= now:
+            self._canary.due_at = None
+            outputs.append(CanaryDue(self.name))
+        return outputs
+
+    def answered(self, number: int, now: float) -> list[DetectorOutput]:
+        """The backend answered probe `number` with anything at all. Numbers that are not known do nothing."""
+        sent_at = self._probes.answered(number)
+        if sent_at is None:
+            return []
+        pending = self._probes.pending
+        in_time = pending is not None and pending.number == number
+        if self.health is Health.DOWN and not in_time:
+            # Thawed after a freeze it answers everything it finds in its buffer; that is one success, not `rise`.
+            return []
+        self._probes.measured(number, now - sent_at)
+        self._alive_at = now
+        if self._suspicion is not None and self._suspicion.strong and number <= self._suspicion.probes:
+            # It answered, and died: this was on its way when the signal came.
+            return []
+        return self._passed(sent_at, in_time, now)
+
+    def refused(self, now: float) -> list[DetectorOutput]:
+        """The backend's host says that nobody listens there. Refusals carry no number: it is the pending probe's."""
+        if self._probes.pending is None:
+            return self.passive_failure(Signal.REFUSED, now)
+        self._probes.settle()
+        if self.health is not Health.DOWN:
+            self._suspect(Signal.REFUSED, now, strong=True)
+        self._grudges.refused += 1
+        closed = self._suspicion is not None and self._suspicion.closed
+        return self._failed(now, certain=closed or self._grudges.refused > 1)
+
+    def canary_opened(self, now: float) -> None:
+        """The canary is connected."""
+        if self.up:
+            self._canary.opened(now)
+
+    def canary_closed(self, now: float) -> list[DetectorOutput]:
+        """The canary ended or could not be made. Not to be called for one the owner closed itself."""
+        if not self.up or not self._canary.closed(now):
+            return []
+        self._suspect(Signal.CANARY_CLOSED, now, strong=True).closed = True
+        return self._probe(now)
+
+    def passive_failure(self, reason: str, now: float) -> list[DetectorOutput]:
+        """Real traffic went wrong: ask now, but not more often than each `fastinter`."""
+        if not self.up or self._suspicion is not None:
+            return []
+        self._suspect(reason, now)
+        if self._next_probe_at is None:
+            return []
+        self._next_probe_at = min(self._next_probe_at, max(now, self._probes.sent_at + self.timing.fastinter))
+        return self._probe(now) if self._next_probe_at <= now else []
+
+    def seen_alive(self, now: float) -> None:
+        """Any valid message came from the backend."""
+        self._alive_at = now
+        if self._suspicion is not None and not self._suspicion.strong and self._counter.settled:
+            self._suspicion = None
+
+    def stalled(self, seconds: float) -> None:
+        """We were held up so long ourselves, until now: it does not count against the pending probe."""
+        self._probes.stalled(seconds)
+
+    def _probe(self, now: float) -> list[DetectorOutput]:
+        self._next_probe_at = None
+        return [ProbeDue(self.name, self._probes.send(now))]
+
+    def _timed_out(self, sent_at: float, now: float) -> list[DetectorOutput]:
+        strong = self._suspicion is not None and self._suspicion.strong
+        talked = self._alive_at is not None and self._alive_at >= sent_at
+        if self.up and talked and not strong and self._grudges.excused < EXCUSES_MAX:
+            self._grudges.excused += 1
+            self._next_probe_at = now + self.timing.fastinter
+            return []
+        if self.health is not Health.DOWN:
+            self._suspect(Signal.TIMEOUT, sent_at)
+        return self._failed(now, certain=False)
+
+    def _suspect(self, signal: str, since: float, *, strong: bool = False) -> _Suspicion:
+        """Note a signal. The first one stays, unless it was weak and this one is strong."""
+        known = self._suspicion
+        if known is None or (strong and not known.strong):
+            since = since if known is None else known.since
+            known = self._suspicion = _Suspicion(signal, since, strong)
+        if strong:
+            known.probes = self._probes.number
+        return known
+
+    def _passed(self, sent_at: float, in_time: bool, now: float) -> list[DetectorOutput]:
+        self._suspicion = None
+        self._grudges = _Grudges()
+        came_up = self._counter.passed()
+        if in_time:
+            self._probes.settle()
+        if self._probes.pending is None:
+            self._next_probe_at = max(now, sent_at + self._interval)
+        if not came_up:
+            return []
+        self._canary.being_made()
+        return [BackendUp(self.name), CanaryDue(self.name)]
+
+    def _failed(self, now: float, *, certain: bool) -> list[DetectorOutput]:
+        went_down = self._counter.failed_for_certain() if certain else self._counter.failed()
+        self._next_probe_at = now + self._interval
+        return [self._down(now)] if went_down else []
+
+    def _down(self, now: float) -> BackendDown:
+        suspicion, self._suspicion = self._suspicion, None
+        assert suspicion is not None
+        self._grudges = _Grudges()
+        self._canary.drop()
+        self._probes.round_trip.forget()
+        silent_for = None if self._alive_at is None else now - self._alive_at
+        return BackendDown(self.name, suspicion.signal, now - suspicion.since, silent_for)
+
+    @property
+    def _interval(self) -> float:
+        timing = self.timing
+        if not self._counter.settled:
+            return timing.fastinter
+        if self.up or timing.downinter is None:
+            return timing.inter
+        return timing.downinter

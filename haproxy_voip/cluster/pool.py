@@ -1,0 +1,258 @@
+"""The backends in order of preference, and which one is active.
+
+Sans-I/O. Times are seconds on the caller's monotonic clock. Operators' words are HAProxy's: `ready`, `drain` (no new
+calls, what is there stays), `maint` (nobody may be there: as if it were down).
+
+1. The active backend is up and ready; there is none only when none is up and ready, or during the start grace.
+2. What works is left alone: a better backend that returns takes over by itself only when `failback` is set, and only
+   after it has been usable without a break for so long.
+3. An operator's `switch` holds until that backend is lost or an operator says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from haproxy_voip.cluster.balance import Balance
+from haproxy_voip.cluster.balance.failover import Failover
+from haproxy_voip.cluster.health import Health
+
+# At the start the preferred backend is waited for so long, while others have answered already. It covers two probes
+# with the default timings.
+START_GRACE_SECONDS = 0.150
+
+# A backend that is lost soon after an automatic failback must then stay usable twice as long for the next one, and so
+# on up to this many times the configured time.
+FAILBACK_FACTOR_MAX = 32
+
+
+class Admin(StrEnum):
+    """What the operator wants of a backend."""
+
+    READY = "ready"
+    DRAIN = "drain"
+    MAINT = "maint"
+
+
+class Cause(StrEnum):
+    """Why the active backend changed."""
+
+    START = "start"
+    DOWN = "down"
+    RETURNED = "returned"  # the first one that can be used after there was none
+    FAILBACK = "failback"
+    DRAIN = "drain"
+    MAINT = "maint"
+    SWITCH = "switch"
+
+
+class NoBackend(Exception):
+    """No backend is up and ready; answer 503 with Retry-After (RFC 3261 section 21.5.4)."""
+
+
+class PoolRefusal(ValueError):
+    """An operator's wish that cannot be granted; the text says why and what would help."""
+
+
+@dataclass(slots=True)
+class ActiveChanged:
+    """New calls go elsewhere from now on. None: nowhere."""
+
+    old: str | None
+    new: str | None
+    why: Cause
+
+
+@dataclass(slots=True)
+class Evacuate:
+    """Everything that is on this backend must move (see decisions.py); it comes after `ActiveChanged`."""
+
+    backend: str
+    why: Cause  # DOWN or MAINT
+
+
+PoolOutput = ActiveChanged | Evacuate
+
+
+@dataclass(slots=True)
+class Member:
+    """One backend, as the pool sees it."""
+
+    name: str
+    rank: int  # 0 is preferred to all
+    admin: Admin = Admin.READY
+    health: Health = Health.UNKNOWN
+    usable_since: float | None = None  # since when it is up and ready without a break; None: it is not
+    failback_factor: int = 1
+    failed_back_at: float | None = None  # when it last became active by failback
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may get new calls."""
+        return self.health is Health.UP and self.admin is Admin.READY
+
+    @property
+    def occupied(self) -> bool:
+        """Whether things may be there: it is up and not in maintenance."""
+        return self.health is Health.UP and self.admin is not Admin.MAINT
+
+
+class Pool:
+    """All backends. `failback` in seconds; None means that only an operator makes a better one active again."""
+
+    __slots__ = ("_balance", "_failback", "_grace_ends_at", "_pinned", "active", "members")
+
+    def __init__(self, names: Iterable[str], failback: float | None, now: float) -> None:
+        self.members = {name: Member(name, rank) for rank, name in enumerate(names)}
+        self.active: str | None = None
+        self._failback = failback
+        self._balance: Balance = Failover()
+        self._grace_ends_at: float | None = now + START_GRACE_SECONDS
+        self._pinned = False
+
+    @property
+    def eligible(self) -> list[str]:
+        """All that may get new calls, in order of preference."""
+        return [member.name for member in self.members.values() if member.usable]
+
+    @property
+    def occupied(self) -> list[str]:
+        """All that are up and not in maintenance, in order of preference: where registrations are mirrored to."""
+        return [member.name for member in self.members.values() if member.occupied]
+
+    def choose(self) -> str:
+        """The backend for a new call. Raises NoBackend."""
+        if self.active is None:
+            raise NoBackend("no backend is up and ready")
+        return self._balance.pick(self.eligible, self.active)
+
+    def up(self, name: str, now: float) -> list[PoolOutput]:
+        """The detector trusts this backend now."""
+        member = self.members[name]
+        if member.health is Health.UP:
+            return []
+        member.health = Health.UP
+        return self._became_usable(member, now)
+
+    def down(self, name: str, now: float) -> list[PoolOutput]:
+        """The detector says that this backend is down."""
+        member = self.members[name]
+        if member.health is Health.DOWN:
+            return []
+        was_occupied = member.occupied
+        member.health = Health.DOWN
+        return self._became_unusable(member, Cause.DOWN, now, evacuate=was_occupied)
+
+    def set_admin(self, name: str, state: Admin, now: float) -> list[PoolOutput]:
+        """The operator's word. Raises PoolRefusal when there is no such backend."""
+        member = self._member(name)
+        if member.admin is state:
+            return []
+        was_occupied = member.occupied
+        member.admin = state
+        match state:
+            case Admin.READY:
+                return self._became_usable(member, now)
+            case Admin.DRAIN:
+                return self._became_unusable(member, Cause.DRAIN, now, evacuate=False)
+            case Admin.MAINT:
+                return self._became_unusable(member, Cause.MAINT, now, evacuate=was_occupied)
+
+    def switch(self, name: str, now: float) -> list[PoolOutput]:
+        """Make this backend the active one now. Raises PoolRefusal when it cannot be."""
+        member = self._member(name)
+        if member.admin is not Admin.READY:
+            raise PoolRefusal(f"{name} is in {member.admin}; make it ready first")
+        if member.health is not Health.UP:
+            raise PoolRefusal(f"{name} is {member.health}; only a backend that is up can be active")
+        outputs = self._activate(name, Cause.SWITCH, now)
+        self._pinned = True
+        return outputs
+
+    @property
+    def deadline(self) -> float | None:
+        """When `wake` is next due; None when nothing is pending."""
+        if self.active is None:
+            return self._grace_ends_at if self.eligible else None
+        return min((at for at, _ in self._failbacks()), default=None)
+
+    def wake(self, now: float) -> list[PoolOutput]:
+        """Act on what is due: the end of the start grace, a failback."""
+        if self.active is None:
+            return self._fill(now)
+        due = [member for at, member in self._failbacks() if at <= now]
+        if not due:
+            return []
+        due[0].failed_back_at = now
+        return self._activate(due[0].name, Cause.FAILBACK, now)
+
+    def _member(self, name: str) -> Member:
+        try:
+            return self.members[name]
+        except KeyError:
+            raise PoolRefusal(f"there is no backend {name}; there are {', '.join(self.members)}") from None
+
+    def _failbacks(self) -> list[tuple[float, Member]]:
+        """When each backend that is better than the active one may take over, in order of preference."""
+        if self._failback is None or self._pinned or self.active is None:
+            return []
+        return [
+            (member.usable_since + self._failback * member.failback_factor, member)
+            for member in list(self.members.values())[: self.members[self.active].rank]
+            if member.usable_since is not None
+        ]
+
+    def _became_usable(self, member: Member, now: float) -> list[PoolOutput]:
+        if not member.usable:
+            return []
+        member.usable_since = now
+        return self._fill(now)
+
+    def _became_unusable(self, member: Member, why: Cause, now: float, *, evacuate: bool) -> list[PoolOutput]:
+        if why is Cause.DOWN:
+            self._punish(member, now)
+        member.usable_since = None
+        outputs: list[PoolOutput] = []
+        if member.name == self.active:
+            best = self.eligible[0] if self.eligible else None
+            outputs += self._activate(best, why, now)
+        elif self.active is None:
+            outputs += self._fill(now)  # it may have been the one the others waited for
+        if evacuate:
+            outputs.append(Evacuate(member.name, why))
+        return outputs
+
+    def _punish(self, member: Member, now: float) -> None:
+        """Slow flapping: was the last failback worth it?"""
+        failed_back_at, member.failed_back_at = member.failed_back_at, None
+        if self._failback is None or failed_back_at is None:
+            return
+        if now - failed_back_at > self._failback * member.failback_factor:
+            member.failback_factor = 1
+        else:
+            member.failback_factor = min(2 * member.failback_factor, FAILBACK_FACTOR_MAX)
+
+    def _fill(self, now: float) -> list[PoolOutput]:
+        """Make the best backend active if there is none, unless a better one may still answer at the start."""
+        if self.active is not None or not self.eligible:
+            return []
+        best = self.eligible[0]
+        if self._grace_ends_at is None:
+            return self._activate(best, Cause.RETURNED, now)
+        awaited = any(
+            member.health is Health.UNKNOWN and member.admin is Admin.READY
+            for member in list(self.members.values())[: self.members[best].rank]
+        )
+        if awaited and now < self._grace_ends_at:
+            return []
+        return self._activate(best, Cause.START, now)
+
+    def _activate(self, name: str | None, why: Cause, now: float) -> list[PoolOutput]:
+        self._pinned = False
+        if name == self.active:
+            return []
+        old, self.active = self.active, name
+        self._grace_ends_at = None
+        return [ActiveChanged(old, name, why)]

@@ -1,0 +1,98 @@
+"""The probes sent to one backend: which is pending, when it is given up, and how long answers take.
+
+Our own pauses are not the backend's: an expired probe is believed to be unanswered only after what waited in the
+socket's buffer had its chance to be read, and when we wake late it gets more time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from haproxy_voip.cluster.round_trip import RoundTrip
+
+# An expired probe is looked at once more after this time: the answer may lie in the socket's buffer, unread because
+# timers go first. One turn of the event loop is enough.
+SECOND_LOOK_SECONDS = 0.002
+
+# Waking later than this after the deadline means that we were held up ourselves.
+LATE_SECONDS = 0.005
+
+# A process that is always late (overloaded) would otherwise never see a backend die.
+LOOKS_MAX = 3
+
+# Probes whose late answer is still recognised.
+REMEMBERED_MAX = 16
+
+
+@dataclass(slots=True)
+class Pending:
+    """The probe in flight."""
+
+    number: int
+    sent_at: float
+    expires_at: float
+    looks: int = 0  # times it was found expired and given more time
+    held_up: bool = False  # whether we were late ourselves, so that its round trip measures us
+
+
+class Probes:
+    """At most one is pending; a new one takes its place."""
+
+    __slots__ = ("_sent", "number", "pending", "round_trip", "sent_at")
+
+    def __init__(self, timeout: float) -> None:
+        self.round_trip = RoundTrip(timeout)
+        self.pending: Pending | None = None
+        self.number = 0  # of the last one
+        self.sent_at = float("-inf")  # when that was
+        self._sent: dict[int, float] = {}  # number -> when; unanswered, oldest first
+
+    def send(self, now: float) -> int:
+        """A new one, now pending; its number."""
+        self.number += 1
+        self.sent_at = now
+        self.pending = Pending(self.number, now, now + self.round_trip.timeout)
+        self._sent[self.number] = now
+        if len(self._sent) > REMEMBERED_MAX:
+            del self._sent[next(iter(self._sent))]
+        return self.number
+
+    def settle(self) -> None:
+        """The pending one has its result."""
+        self.pending = None
+
+    def answered(self, number: int) -> float | None:
+        """When probe `number` was sent; None when it is not known or was answered before."""
+        return self._sent.pop(number, None)
+
+    def measured(self, number: int, seconds: float) -> None:
+        """It was answered after so long; that counts unless we were held up meanwhile."""
+        pending = self.pending
+        if pending is None or pending.number != number or not pending.held_up:
+            self.round_trip.measured(seconds)
+
+    def expired(self, now: float) -> Pending | None:
+        """The pending one, settled, when there is no hope left for it; else None."""
+        pending = self.pending
+        if pending is None or pending.expires_at > now or self._look_again(pending, now):
+            return None
+        self.pending = None
+        self.round_trip.timed_out()
+        return pending
+
+    def stalled(self, seconds: float) -> None:
+        """We were held up so long until now, which does not count against the pending one."""
+        if self.pending is not None:
+            self.pending.expires_at += seconds
+            self.pending.held_up = True
+
+    def _look_again(self, pending: Pending, now: float) -> bool:
+        """Whether the expired probe gets more time: once always, and again as long as we wake late."""
+        late = now - pending.expires_at
+        if pending.looks and (late <= LATE_SECONDS or pending.looks >= LOOKS_MAX):
+            return False
+        pending.looks += 1
+        pending.held_up = pending.held_up or late > LATE_SECONDS
+        # After a long stall this is a whole time-out: the backend's host may have been suspended together with ours.
+        pending.expires_at = now + min(max(late, SECOND_LOOK_SECONDS), self.round_trip.timeout)
+        return True

@@ -1,0 +1,54 @@
+"""How long a probe may stay unanswered, from the round trips measured so far (RFC 6298 section 2).
+
+A constant would be too long on a good network and too short on a bad one. As probes are numbered, every answer tells
+which one it belongs to, so Karn's algorithm (section 3) is not needed.
+"""
+
+from __future__ import annotations
+
+# A healthy server on a busy machine is away this long now and then: a scheduler's slices, a garbage collection.
+FLOOR_SECONDS = 0.020
+
+GAIN = 1 / 8  # RFC 6298 section 2.3, alpha
+VARIATION_GAIN = 1 / 4  # beta
+VARIATIONS = 4  # section 2.2, K
+
+
+class RoundTrip:
+    """SRTT and RTTVAR of one backend. The time-out never exceeds `ceiling` seconds."""
+
+    __slots__ = ("_back_off", "_ceiling", "_smoothed", "_variation")
+
+    def __init__(self, ceiling: float) -> None:
+        self._ceiling = ceiling
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: the time-out is the ceiling until something is measured."""
+        self._smoothed: float | None = None
+        self._variation = 0.0
+        self._back_off = 1
+
+    @property
+    def timeout(self) -> float:
+        """Seconds."""
+        if self._smoothed is None:
+            return self._ceiling
+        patience = max(FLOOR_SECONDS, self._smoothed + VARIATIONS * self._variation)
+        return min(self._ceiling, patience * self._back_off)
+
+    def measured(self, seconds: float) -> None:
+        """A probe was answered after so long. More than the ceiling is taken for the ceiling: one very late answer
+        (the server was suspended) must not spoil the average for the next hundred."""
+        seconds = min(seconds, self._ceiling)
+        self._back_off = 1
+        if self._smoothed is None:
+            self._smoothed, self._variation = seconds, seconds / 2
+            return
+        self._variation += VARIATION_GAIN * (abs(self._smoothed - seconds) - self._variation)
+        self._smoothed += GAIN * (seconds - self._smoothed)
+
+    def timed_out(self) -> None:
+        """The next probe may take twice as long (section 5.5): two impatient probes prove no more than one."""
+        if self.timeout < self._ceiling:
+            self._back_off *= 2

@@ -1,0 +1,55 @@
+"""`haproxy-voip check FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from haproxy_voip.commands import DONE, REFUSED, Parsers
+from haproxy_voip.commands.options import add_json, configuration
+from haproxy_voip.configuration.errors import ConfigErrors
+from haproxy_voip.configuration.load import load
+from haproxy_voip.configuration.model import Config
+
+
+def add(parsers: Parsers) -> None:
+    """Tell argparse."""
+    parser = parsers.add_parser("check", help="say everything that is wrong with a configuration")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the configuration")
+    add_json(parser)
+    parser.set_defaults(command=check)
+
+
+def check(options: argparse.Namespace) -> int:
+    """Nothing is opened or changed."""
+    if options.json:
+        return _check_for_programs(options.file)
+    print(f"{options.file}: good: {_summary(configuration(options.file))}")
+    return DONE
+
+
+def _check_for_programs(path: Path) -> int:
+    try:
+        load(path)
+    except ConfigErrors as found:
+        errors = [
+            {
+                "file": str(error.file),
+                "line": error.line,
+                "key": error.key,
+                "problem": error.problem,
+                "remedy": error.remedy,
+            }
+            for error in found.errors
+        ]
+        print(json.dumps({"good": False, "errors": errors}))
+        return REFUSED
+    print(json.dumps({"good": True, "errors": []}))
+    return DONE
+
+
+def _summary(config: Config) -> str:
+    listeners = ", ".join(map(str, config.proxy.sip.listen))
+    backends = ", ".join(f"{backend.name} ({backend.sip})" for backend in config.backends)
+    return f"{config.proxy.domain} on {listeners} before {backends}"

@@ -1,0 +1,1 @@
+"""What the operator wants: the model, and how YAML becomes it."""

@@ -1,0 +1,232 @@
+"""The users' file.
+
+It says who may register, and holds the secret that proves it:
+
+    realm: voip.example
+    users:
+      "1001": {password: secret}
+      "1002": {ha1: 0123456789abcdef0123456789abcdef}      # MD5(user:realm:password)
+      "1003": {ha1_sha256: ...}                            # SHA-256 of the same
+
+A hash is good for this realm only: a backend that challenges with another realm can be answered from a password alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from haproxy_voip.configuration.errors import ConfigError, ConfigErrors
+from haproxy_voip.configuration.replace import locked, replace_file
+from haproxy_voip.configuration.tree import Mapped, Node, Scalar, parse, read_text
+from haproxy_voip.core.credential import Credential
+
+# 100,000 users at some 150 bytes each.
+MAX_USERS_BYTES = 16 * 1024 * 1024
+MAX_SECRET = 256
+# The unreserved characters of RFC 3261 section 25.1 that no digest, log line or shell trips over, and "+" for E.164.
+USER_NAME = re.compile(r"[A-Za-z0-9+*_.~!-]{1,64}")
+# A quoted-string without anything to escape.
+REALM = re.compile(r"[^\x00-\x1f\x7f\"\\]{1,128}")
+HASHES = {"ha1": 32, "ha1_sha256": 64}  # hexadecimal digits
+SECRETS = ("password", *HASHES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """Everybody the proxy knows, in the order of the file."""
+
+    realm: str
+    credentials: dict[str, Credential] = field(default_factory=dict)
+
+
+class UserExists(Exception):
+    """The name is taken."""
+
+
+def load(path: Path) -> Users:
+    """Read a users' file. Raises ConfigErrors with every mistake in it."""
+    return _read(path, read_text(path, MAX_USERS_BYTES))
+
+
+def hashed(user: str, realm: str, password: str) -> Credential:
+    """A credential that does not hold the password, only both its hashes for this realm (RFC 7616 section 3.4.2)."""
+    a1 = f"{user}:{realm}:{password}".encode()
+    return Credential(user, realm, ha1=hashlib.md5(a1).hexdigest(), ha1_sha256=hashlib.sha256(a1).hexdigest())
+
+
+def add(path: Path, credential: Credential, *, replace: bool = False) -> None:
+    """Write a user into the file, which is made when it is not there; comments and the order of the others stay.
+
+    The file is replaced as a whole, so a reader sees the old or the new one. Raises UserExists unless `replace`,
+    ValueError when the credential is malformed or of another realm than the file's, ConfigErrors when the file has
+    mistakes already, OSError when it cannot be written.
+    """
+    path = path.resolve()  # a symbolic link stays one
+    _check(credential)
+    with locked(path.parent):
+        text = read_text(path, MAX_USERS_BYTES) if path.exists() else f"realm: {_quoted(credential.realm)}\nusers:\n"
+        users = _read(path, text)
+        if users.realm != credential.realm:
+            raise ValueError(f"the realm of {path} is {users.realm!r}, not {credential.realm!r}")
+        known = credential.user in users.credentials
+        if known and not replace:
+            raise UserExists(credential.user)
+        wanted = Users(realm=users.realm, credentials={**users.credentials, credential.user: credential})
+        changed = None if known else _appended(text, credential)
+        if changed is None or not _reads_as(path, changed, wanted):
+            changed = _rewritten(text, wanted)
+        replace_file(path, changed)
+
+
+def _check(credential: Credential) -> None:
+    if not USER_NAME.fullmatch(credential.user):
+        raise ValueError(f"{credential.user!r} is no user name; use letters, digits and + * _ . ~ ! -, at most 64")
+    if not REALM.fullmatch(credential.realm):
+        raise ValueError(f"{credential.realm!r} is no realm; use printable characters but quotes and backslashes")
+    for name in SECRETS:
+        secret = getattr(credential, name)
+        if secret is not None and (problem := _mistake(name, secret)):
+            raise ValueError(problem)
+    if credential.password is credential.ha1 is credential.ha1_sha256 is None:
+        raise ValueError(f"{credential.user!r} has no secret; give a password or a hash of it")
+
+
+def _mistake(name: str, secret: str) -> str | None:
+    """What is wrong with a secret; never the secret itself."""
+    if name in HASHES:
+        if not re.fullmatch(f"[0-9a-fA-F]{{{HASHES[name]}}}", secret):
+            return f"{name} is not {HASHES[name]} hexadecimal digits"
+    elif not secret or len(secret) > MAX_SECRET or not secret.isprintable():
+        return f"a password has 1 to {MAX_SECRET} printable characters"
+    return None
+
+
+class _Reader:
+    """Turns the tree into Users and collects what is wrong on the way."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.errors: list[ConfigError] = []
+
+    def wrong(self, line: int, key: str, problem: str, remedy: str) -> None:
+        self.errors.append(ConfigError(self.path, line, key, problem, remedy))
+
+    def users(self, root: Node) -> Users:
+        if not isinstance(root, Mapped):
+            self.wrong(root.line, "", "no mapping", "write realm: and users:")
+            return Users(realm="")
+        for key in root.entries:
+            if key in ("realm", "users"):
+                continue
+            self.wrong(root.lines[key], key, f"unknown key {key!r}", "write realm: and users:")
+        realm = self.realm(root)
+        listed = root.entries.get("users", Mapped(1))
+        credentials: dict[str, Credential] = {}
+        if isinstance(listed, Mapped):
+            for name, entry in listed.entries.items():
+                credentials[name] = self.credential(name, realm, entry, listed.lines[name])
+        elif not (isinstance(listed, Scalar) and listed.empty):
+            self.wrong(listed.line, "users", "no mapping", 'write "1001": {password: ...} for each user')
+        return Users(realm=realm, credentials=credentials)
+
+    def realm(self, root: Mapped) -> str:
+        realm = root.entries.get("realm")
+        if not isinstance(realm, Scalar) or realm.empty:
+            self.wrong(root.lines.get("realm", root.line), "realm", "missing", "write the users' domain")
+            return ""
+        if not REALM.fullmatch(realm.text):
+            self.wrong(realm.line, "realm", f"{realm.text!r} is no realm", "leave out quotes and control characters")
+        return realm.text
+
+    def credential(self, name: str, realm: str, entry: Node, line: int) -> Credential:
+        key = f"users.{name}"
+        if not USER_NAME.fullmatch(name):
+            self.wrong(line, key, f"{name!r} is no user name", "use letters, digits and + * _ . ~ ! -, at most 64")
+        if not isinstance(entry, Mapped) or not entry.entries:
+            self.wrong(line, key, "has no secret", f"write one of {', '.join(SECRETS)}")
+            return Credential(name, realm)
+        secrets: dict[str, str] = {}
+        for word, value in entry.entries.items():
+            if word not in SECRETS:
+                remedy = f"write one of {', '.join(SECRETS)}"
+                self.wrong(entry.lines[word], f"{key}.{word}", f"unknown key {word!r}", remedy)
+            elif not isinstance(value, Scalar) or value.empty:
+                self.wrong(entry.lines[word], f"{key}.{word}", "has no value", "write one in quotes")
+            elif problem := _mistake(word, value.text):
+                self.wrong(value.line, f"{key}.{word}", problem, "correct it, or set it anew with users add")
+            else:
+                secrets[word] = value.text.lower() if word in HASHES else value.text
+        self.agree(entry, key, Credential(name, realm, **secrets))
+        return Credential(name, realm, **secrets)
+
+    def agree(self, entry: Mapped, key: str, credential: Credential) -> None:
+        """A hash beside a password must be that password's."""
+        if credential.password is None:
+            return
+        right = hashed(credential.user, credential.realm, credential.password)
+        for name in HASHES:
+            if getattr(credential, name) not in (None, getattr(right, name)):
+                problem = f"{name} is not that of the password in this realm"
+                self.wrong(entry.lines[name], f"{key}.{name}", problem, "keep one of the two")
+
+
+def _read(path: Path, text: str) -> Users:
+    root, twice = parse(path, text)
+    reader = _Reader(path)
+    users = reader.users(root)
+    if errors := sorted(twice + reader.errors, key=lambda error: error.line):
+        raise ConfigErrors(errors)
+    return users
+
+
+def _reads_as(path: Path, text: str, users: Users) -> bool:
+    try:
+        return _read(path, text) == users
+    except ConfigErrors:
+        return False
+
+
+def _quoted(text: str) -> str:
+    """As a double-quoted YAML scalar on one line."""
+    return yaml.safe_dump(text, default_style='"', width=10_000, allow_unicode=True).removesuffix("\n")
+
+
+def _entry(credential: Credential) -> str:
+    secrets = [(name, getattr(credential, name)) for name in SECRETS]
+    inside = ", ".join(f"{name}: {_quoted(secret)}" for name, secret in secrets if secret is not None)
+    return f"{_quoted(credential.user)}: {{{inside}}}"
+
+
+def _appended(text: str, credential: Credential) -> str | None:
+    """The text with one more line after the last user's; None where users are not one below the other."""
+    lines = text.splitlines(keepends=True)
+    opening = next((at for at, line in enumerate(lines) if re.match(r"users:\s*(#.*)?$", line)), None)
+    if opening is None:
+        return None
+    last, indent = opening, "  "
+    for at in range(opening + 1, len(lines)):
+        found = re.match(r"( +)[^ #\r\n]", lines[at])
+        if found is None:
+            if re.match(r"[^ #\r\n]", lines[at]):
+                break  # the next key at the top
+            continue
+        if last == opening:
+            indent = found[1]
+        last = at
+    if not lines[last].endswith("\n"):
+        lines[last] += "\n"
+    lines.insert(last + 1, f"{indent}{_entry(credential)}\n")
+    return "".join(lines)
+
+
+def _rewritten(text: str, users: Users) -> str:
+    """The whole file anew, below the comment it opened with."""
+    lines = text.splitlines(keepends=True)
+    head = next((at for at, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    entries = "".join(f"  {_entry(credential)}\n" for credential in users.credentials.values())
+    return f"{''.join(lines[:head])}realm: {_quoted(users.realm)}\nusers:\n{entries}"

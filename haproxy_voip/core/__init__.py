@@ -1,0 +1,1 @@
+"""What everything else speaks in: events, effects, facts, machines, addresses, deadlines and chance."""

@@ -1,0 +1,236 @@
+"""Everything at the edge of one node, put together and run until somebody asks it to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from haproxy_voip.configuration import users
+from haproxy_voip.configuration.errors import ConfigErrors
+from haproxy_voip.configuration.model import BackendConfig, Config, TlsConfig
+from haproxy_voip.core.address import Address, Endpoint, Transport
+from haproxy_voip.core.credential import Credential
+from haproxy_voip.core.effects import Close, Open, Send
+from haproxy_voip.edge.canary import Canaries
+from haproxy_voip.edge.connecting import Target
+from haproxy_voip.edge.control import ControlServer
+from haproxy_voip.edge.driver import Driver, Reader
+from haproxy_voip.edge.facts import Listening, NotSupported, Stopping, UsersNotRead
+from haproxy_voip.edge.media_userspace import Listener as MediaListener
+from haproxy_voip.edge.media_userspace import MediaRelay
+from haproxy_voip.edge.probes import Probes
+from haproxy_voip.edge.signals import Signals
+from haproxy_voip.edge.tcp import StreamLimits, Streams
+from haproxy_voip.edge.tls import ClientTls, client_tls, server_context
+from haproxy_voip.edge.udp import UdpListener
+from haproxy_voip.proxy.effects import (
+    CloseCanary,
+    InstallStream,
+    OpenCanary,
+    Probe,
+    ReloadUsers,
+    RemoveStream,
+    Reply,
+)
+from haproxy_voip.proxy.events import MediaFailed, MediaLatched, MediaReport, NodeEvent
+
+# A probe's or a canary's connection to a host that drops packets; a SYN is sent again after 1 s (tcp(7)).
+CONNECT_TIMEOUT = 2.0
+
+
+class ProxyNode(Protocol):
+    """What is run: a machine that also takes new users."""
+
+    def receive(self, event: NodeEvent, now: float) -> list[Any]:
+        """Take one event."""
+
+    def wake(self, now: float) -> list[Any]:
+        """Act on what is due."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When `wake` is next due."""
+
+    def replace_users(self, realm: str, credentials: Mapping[str, Credential]) -> None:
+        """Know these users from now on."""
+
+
+async def run(
+    config: Config, node: ProxyNode, readers: Iterable[Reader] = (), ready: Callable[[], None] = lambda: None
+) -> None:
+    """Run the node until SIGTERM or SIGINT; `ready` is called once everything listens.
+
+    Raises CannotListen or TlsError when it cannot start; then nothing is left open.
+    """
+    edge = Edge(config, node, readers)
+    signals = Signals(edge.ask_to_stop, edge.ask_to_reload)
+    try:
+        await edge.start()
+        ready()
+        await edge.asked_to_stop.wait()
+    finally:
+        signals.close()
+        await edge.stop()
+
+
+class Edge:
+    """The sockets of one node and the driver between them and the node."""
+
+    def __init__(self, config: Config, node: ProxyNode, readers: Iterable[Reader] = ()) -> None:
+        self.driver: Driver[NodeEvent, Any] = Driver(node, readers)
+        self.control = ControlServer(self.driver.receive)
+        self.asked_to_stop = asyncio.Event()
+        self.endpoints: list[Endpoint] = []  # what we listen on, with real ports
+        self.unsent = 0  # datagrams for a listener that is not there
+        self._config = config
+        self._node = node
+        self._udp: dict[Address, UdpListener] = {}
+        self._streams: Streams | None = None
+        self._probes: Probes | None = None
+        self._canaries: Canaries | None = None
+        self._media: MediaRelay | None = None
+        self._reading_users: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen everywhere, then let the node begin. On an error call `stop`."""
+        config, driver = self._config, self.driver
+        loop = asyncio.get_running_loop()
+        # Reading certificates blocks.
+        context, peers = await loop.run_in_executor(None, _contexts, config.proxy.tls, config.backends)
+        limits = StreamLimits(connections=config.limits.max_connections)
+        self._streams = Streams(driver.receive, driver.tell, limits, peers)
+        targets = {backend.name: self._target(backend, peers) for backend in config.backends}
+        self._probes = Probes(targets, driver.receive)
+        self._canaries = Canaries(targets, driver.receive)
+        self._media = MediaRelay(loop, self._media_listener())
+        self._carry_out(self._streams, self._probes, self._canaries)
+        await self.control.listen(config.control)
+        for endpoint in config.proxy.sip.listen:
+            await self._listen(endpoint, self._streams, context)
+        driver.start()
+
+    async def stop(self) -> None:
+        """Take nothing more, let what was sent leave, close everything."""
+        self.driver.stop()
+        for reading in self._reading_users:
+            reading.cancel()
+        await self.control.close()
+        for listener in self._udp.values():
+            listener.close()
+        for part in (self._probes, self._canaries, self._streams):
+            if part is not None:
+                await part.stop()
+        if self._media is not None:
+            self._media.close()
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Begin the end."""
+        self.driver.tell(Stopping(reason))
+        self.asked_to_stop.set()
+
+    def ask_to_reload(self) -> None:
+        """SIGHUP: so far only the users file is read again."""
+        self.driver.tell(NotSupported("SIGHUP: reading the configuration again (the users file is read)"))
+        self.control.ask("users-reload", {}, lambda result: None)
+
+    # -- putting together ---------------------------------------------------------------------------
+
+    def _target(self, backend: BackendConfig, peers: Mapping[Address, ClientTls]) -> Target:
+        transport, address = backend.sip
+        local = next(
+            (
+                listener.address.host
+                for listener in self._config.proxy.sip.listen
+                if listener.transport is transport and listener.address.family == address.family
+            ),
+            "0.0.0.0",
+        )
+        return Target(backend.sip, local, peers.get(address), CONNECT_TIMEOUT)
+
+    def _media_listener(self) -> MediaListener:
+        receive = self.driver.receive
+        return MediaListener(
+            latched=lambda stream, side, source: receive(MediaLatched(stream, side, source)),
+            failed=lambda stream, reason: receive(MediaFailed(stream, reason)),
+            refused=lambda stream, side: None,
+        )
+
+    def _carry_out(self, streams: Streams, probes: Probes, canaries: Canaries) -> None:
+        on = self.driver.on
+        on(Send, self._send)
+        on(Open, lambda effect: streams.open(effect.flow))
+        on(Close, lambda effect: streams.close(effect.flow))
+        on(Probe, probes.send)
+        on(OpenCanary, canaries.open)
+        on(CloseCanary, canaries.close)
+        on(InstallStream, self._install)
+        on(RemoveStream, self._remove)
+        on(Reply, self.control.reply)
+        on(ReloadUsers, self._reload_users)
+
+    async def _listen(self, endpoint: Endpoint, streams: Streams, context: ssl.SSLContext | None) -> None:
+        if endpoint.transport is Transport.UDP:
+            listener = await UdpListener.bind(endpoint.address, self.driver.receive)
+            # The node says where it sends from in the words of the configuration.
+            self._udp[endpoint.address] = self._udp[listener.local] = listener
+            real = listener.endpoint
+        else:
+            real = streams.listen(endpoint, context if endpoint.transport is Transport.TLS else None)
+        self.endpoints.append(real)
+        self.driver.tell(Listening(real))
+
+    # -- effects ------------------------------------------------------------------------------------
+
+    def _send(self, effect: Send) -> None:
+        flow = effect.flow
+        if flow.connection:
+            assert self._streams is not None
+            self._streams.send(flow, effect.data)
+            return
+        listener = self._udp.get(flow.local)
+        if listener is None:
+            self.unsent += 1
+        else:
+            listener.send(flow.remote, effect.data)
+
+    def _install(self, effect: InstallStream) -> None:
+        assert self._media is not None
+        self._media.install(effect.plan)
+
+    def _remove(self, effect: RemoveStream) -> None:
+        assert self._media is not None
+        counters = self._media.remove(effect.stream)
+        self.driver.receive(MediaReport(effect.stream, counters.client, counters.backend))
+
+    def _reload_users(self, effect: ReloadUsers) -> None:
+        reading = asyncio.get_running_loop().create_task(self._read_users(effect.command))
+        self._reading_users.add(reading)
+        reading.add_done_callback(self._reading_users.discard)
+
+    async def _read_users(self, command: int) -> None:
+        path = self._config.users
+        if path is None:
+            self.control.reply(Reply(command, {"error": "the configuration names no users file"}))
+            return
+        try:
+            known = await asyncio.get_running_loop().run_in_executor(None, users.load, path)
+        except ConfigErrors as error:
+            self.driver.tell(UsersNotRead(str(error)))
+            self.control.reply(Reply(command, {"error": f"users file not taken over: {error}"}))
+            return
+
+        def replace(now: float) -> tuple[()]:
+            self._node.replace_users(known.realm, known.credentials)
+            return ()
+
+        self.driver.act(replace)
+        self.control.reply(Reply(command, {"ok": True, "users": len(known.credentials)}))
+
+
+def _contexts(
+    tls: TlsConfig | None, backends: Iterable[BackendConfig]
+) -> tuple[ssl.SSLContext | None, dict[Address, ClientTls]]:
+    peers = {backend.sip.address: client_tls(backend) for backend in backends if backend.sip.transport is Transport.TLS}
+    return (server_context(tls) if tls is not None else None), peers

@@ -1,0 +1,66 @@
+"""Making one outgoing TCP or TLS connection."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from haproxy_voip.core.address import Address, Endpoint
+from haproxy_voip.edge.listening import family_of, tune
+from haproxy_voip.edge.tls import ClientTls
+
+WILDCARDS = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom to reach and how. `connect` makes a TCP connection there, whatever the endpoint's transport."""
+
+    endpoint: Endpoint
+    local_host: str  # the source address; a wildcard leaves the choice to the kernel
+    tls: ClientTls | None = None
+    timeout: float = 4.0  # seconds, for the TCP and the TLS handshake together
+
+    @property
+    def remote(self) -> Address:
+        """Its address and port."""
+        return self.endpoint.address
+
+    @property
+    def source(self) -> Address | None:
+        """What to bind to before connecting; None leaves it to the kernel."""
+        return None if self.local_host in WILDCARDS else Address(self.local_host, 0)
+
+
+async def connect(factory: Callable[[], asyncio.Protocol], target: Target) -> asyncio.BaseTransport:
+    """Connect. Raises OSError (ssl.SSLError and TimeoutError are such); then nothing is left open."""
+    loop = asyncio.get_running_loop()
+    stream = socket.socket(family_of(target.remote), socket.SOCK_STREAM)
+    try:
+        stream.setblocking(False)
+        tune(stream)
+        if target.source is not None:
+            stream.bind(target.source)
+        async with asyncio.timeout(target.timeout):
+            await loop.sock_connect(stream, target.remote)
+            tls = target.tls
+            transport, _ = await loop.create_connection(
+                factory,
+                sock=stream,
+                ssl=tls.context if tls else None,
+                server_hostname=tls.name if tls else None,
+                ssl_handshake_timeout=target.timeout if tls else None,
+            )
+    except BaseException:
+        stream.close()
+        raise
+    return transport
+
+
+def is_refusal(error: OSError) -> bool:
+    """Whether the peer, or the last router before it, says that it is not there. Silence says no such thing."""
+    return isinstance(error, (ConnectionRefusedError, ssl.SSLError)) or error.errno == errno.EHOSTUNREACH

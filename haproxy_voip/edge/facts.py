@@ -1,0 +1,84 @@
+"""What happened at the edge, for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from haproxy_voip.core.address import Endpoint
+
+
+@dataclass(slots=True)
+class Listening:
+    """A listener is bound; `endpoint` carries the real port."""
+
+    endpoint: Endpoint
+
+    def __str__(self) -> str:
+        return f"listening on {self.endpoint}"
+
+
+@dataclass(slots=True)
+class Failed:
+    """A mistake of ours: an exception left the machine or an effect's handler. That one thing is lost."""
+
+    doing: str
+    traceback: str
+
+    def __str__(self) -> str:
+        return f"internal error while {self.doing}; this one thing is lost, everything else goes on\n{self.traceback}"
+
+
+@dataclass(slots=True)
+class StreamsFull:
+    """Connections are turned away: `limit` are open, of all peers together or of this one host."""
+
+    limit: int
+    host: str | None
+
+    def __str__(self) -> str:
+        whose = "in all" if self.host is None else f"from {self.host}"
+        return f"{self.limit} connections {whose} are open; more are closed at once (see limits.max_connections)"
+
+
+@dataclass(slots=True)
+class HandshakeFailed:
+    """A TLS peer connected and did not become a stream."""
+
+    peer: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"TLS handshake with {self.peer} failed: {self.reason}"
+
+
+@dataclass(slots=True)
+class Stopping:
+    """An orderly end has begun."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"stopping: {self.reason}"
+
+
+@dataclass(slots=True)
+class NotSupported:
+    """Somebody asked for something that is not built yet."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.what} is not supported yet; restart instead"
+
+
+@dataclass(slots=True)
+class UsersNotRead:
+    """The users file is wrong or cannot be read; the users known so far stay."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the users file was not taken over, the users known so far stay: {self.reason}"
+
+
+EdgeFact = Listening | Failed | StreamsFull | HandshakeFailed | Stopping | NotSupported | UsersNotRead

@@ -1,0 +1,275 @@
+"""One socket of a relayed stream: what arrives on it is judged, counted and sent out of another one.
+
+A leg has two ways of reading. *Checked*: every packet is shown to the latch with its source. *Connected*: the latch has
+settled, the socket is connected to its peer, and the kernel drops everybody else. A connected socket is a cache of the
+latch's answer and is given up when a new plan may change it.
+
+No object is made for a packet beyond what the calls into the kernel make.
+
+An ICMP error on a connected UDP socket is POLLERR, on which libuv stops watching the socket for good and without a
+word. So whatever takes the error off the socket, be it reading or sending, has the socket watched anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from haproxy_voip.core.address import Address
+from haproxy_voip.edge.media_sockets import connect, disconnect
+from haproxy_voip.edge.media_tally import Tally
+from haproxy_voip.rtp.flow import Latch, Verdict
+from haproxy_voip.rtp.header import FIXED_BYTES, ORDER, RTCP_MIN_BYTES, RTCP_TYPES, VERSION_BITS, VERSION_MASK
+
+# A datagram longer than this is no audio, no video frame cut for an Ethernet and no fax: 40 ms of 48 kHz stereo L16.
+MAX_DATAGRAM = 8192
+# Packets taken from one socket before the others have their turn.
+DRAIN_LIMIT = 16
+# A packet this soon (seconds) after the one before says that more are waiting; audio comes every 10 ms or slower.
+BURST_GAP = 0.004
+
+RTCP_FIRST = RTCP_TYPES.start
+RTCP_LAST = RTCP_TYPES.stop - 1
+NO_SEQUENCE = -1  # for the latch, where there is no RTP header
+
+# One buffer for all legs: a packet has left again before the next is read. One byte more tells a datagram cut off.
+BUFFER = bytearray(MAX_DATAGRAM + 1)
+VIEW = memoryview(BUFFER)
+
+Transmit = Callable[[memoryview], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What watches a leg, and whom it tells: from within its reading loop, so these must not change any leg."""
+
+    loop: asyncio.AbstractEventLoop
+    latched: Callable[[Address], None]
+    refused: Callable[[], None]
+
+
+class Leg:
+    """One component of one party. `opaque` legs carry UDPTL, `control` legs RTCP, all others RTP."""
+
+    __slots__ = (
+        "_around",
+        "_connected",
+        "_connecting",
+        "_recv_into",
+        "_recvfrom_into",
+        "control",
+        "drain",
+        "latch",
+        "mux",
+        "opaque",
+        "partner",
+        "receives",
+        "rtcp_partner",
+        "sock",
+        "tally",
+        "transmit",
+    )
+
+    def __init__(self, sock: socket.socket, latch: Latch, tally: Tally, around: Surroundings) -> None:
+        self.sock = sock
+        self.latch = latch
+        self.tally = tally
+        self.control = self.opaque = self.mux = False
+        self.receives = True
+        self.partner: Leg = self  # where what arrives here leaves; set by the relay
+        self.rtcp_partner: Leg = self  # the same for RTCP that arrives here
+        self.transmit: Transmit | None = None  # send to this leg's party; None: it may not or cannot be sent to
+        self.drain: Callable[[], None] = self._drain_checked
+        self._around = around
+        self._connected: Address | None = None
+        self._connecting = False  # connected, but packets that came before may still be queued
+        self._bind_calls()
+
+    def _bind_calls(self) -> None:
+        self._recv_into, self._recvfrom_into = self.sock.recv_into, self.sock.recvfrom_into
+
+    def move(self, sock: socket.socket) -> None:
+        """Go on with another socket; the caller closes the former one and calls `route`."""
+        self.close()
+        self.sock = sock
+        self._connected, self._connecting = None, False
+        self._bind_calls()
+
+    def close(self) -> None:
+        """Read no more. The socket is the caller's to close."""
+        self._around.loop.remove_reader(self.sock.fileno())
+
+    def route(self, now: float) -> None:
+        """Do what the latch says now: after a new plan, a new latch, and when a latch has settled."""
+        peer = self.latch.peer if self.latch.settled(now) else None
+        if self._connected is not None and self._connected != peer:
+            disconnect(self.sock)
+            self._connected = None
+        if peer is not None and self._connected is None and connect(self.sock, peer):
+            self._connected, self._connecting = peer, True
+        if self._connected is None or self._connecting:
+            self.drain = self._drain_checked
+        else:
+            only_rtp = not (self.control or self.opaque or self.mux)
+            self.drain = self._drain_media if only_rtp else self._drain_connected
+        self.transmit = self._transmit()
+        self._watch()
+
+    def _watch(self) -> None:
+        self._around.loop.remove_reader(self.sock.fileno())
+        self._around.loop.add_reader(self.sock.fileno(), self.drain)
+
+    def _transmit(self) -> Transmit | None:
+        target, sendto = self.latch.target, self.sock.sendto
+        if target is None or not self.receives:
+            return None
+        if self._connected is not None:
+            return self.sock.send
+        return lambda packet: sendto(packet, target)
+
+    def _drain_media(self) -> None:
+        """RTP and nothing else from a connected socket: the path nearly every packet takes."""
+        tally = self.tally
+        for _ in range(DRAIN_LIMIT):
+            try:
+                size = self._recv_into(BUFFER)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.fault(error)
+                return
+            if not FIXED_BYTES <= size <= MAX_DATAGRAM or BUFFER[0] & VERSION_MASK != VERSION_BITS:
+                tally.dropped += 1
+                continue
+            now = monotonic()
+            gap = now - tally.last_arrival
+            tally.last_arrival = now
+            tally.packets += 1
+            tally.bytes += size
+            sequence, timestamp, ssrc = ORDER.unpack_from(BUFFER)
+            tally.reception.arrived(sequence, timestamp, ssrc, now)
+            transmit = self.partner.transmit
+            if transmit is None:
+                tally.unsent += 1
+            else:
+                try:
+                    transmit(VIEW[:size])
+                except OSError as error:
+                    self._again(error, self.partner, size)
+            if gap > BURST_GAP:
+                return  # asking once more would cost a call into the kernel, and an exception, to learn there is none
+
+    def _drain_connected(self) -> None:
+        """RTCP, UDPTL, or RTP muxed with RTCP, from a connected socket."""
+        for _ in range(DRAIN_LIMIT):
+            try:
+                size = self._recv_into(BUFFER)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.fault(error)
+                return
+            if self._plausible(size):
+                self._take(size, monotonic())
+            else:
+                self.tally.dropped += 1
+
+    def _drain_checked(self) -> None:
+        """Anything, from anybody: the latch is asked for each packet."""
+        for _ in range(DRAIN_LIMIT):
+            try:
+                size, sender = self._recvfrom_into(BUFFER)
+            except BlockingIOError:
+                self._queue_is_clean()
+                return
+            except OSError as error:
+                self.fault(error)
+                return
+            if not self._plausible(size) or not self._admitted(Address(sender[0], sender[1])):
+                self.tally.dropped += 1
+            else:
+                self._take(size, monotonic())
+
+    def _plausible(self, size: int) -> bool:
+        """Whether what is in the buffer can be what this port is for."""
+        if self.opaque:
+            return 0 < size <= MAX_DATAGRAM and not self.control
+        if not RTCP_MIN_BYTES <= size <= MAX_DATAGRAM or BUFFER[0] & VERSION_MASK != VERSION_BITS:
+            return False
+        if self.control:
+            return RTCP_FIRST <= BUFFER[1] <= RTCP_LAST
+        return size >= FIXED_BYTES or self._holds_rtcp()
+
+    def _holds_rtcp(self) -> bool:
+        """Whether what is in the buffer, plausible as it is, is RTCP (RFC 5761 section 4)."""
+        return self.control or (self.mux and RTCP_FIRST <= BUFFER[1] <= RTCP_LAST)
+
+    def _admitted(self, source: Address) -> bool:
+        """Ask the latch, and follow its answer."""
+        ssrc = sequence = NO_SEQUENCE
+        if not self.opaque and not self._holds_rtcp():
+            sequence, _, ssrc = ORDER.unpack_from(BUFFER)
+        now = monotonic()
+        verdict = self.latch.accept(source, ssrc, sequence, now)
+        if verdict is Verdict.DROP:
+            return False
+        if verdict is Verdict.LATCH:
+            self.route(now)
+            self._around.latched(source)
+        elif self._connected is None and self.latch.settled(now):
+            self.route(now)
+        return True
+
+    def _queue_is_clean(self) -> None:
+        """Nothing is left from before the socket was connected: from now on the kernel's check is enough."""
+        if self._connecting:
+            self._connecting = False
+            self.route(monotonic())
+
+    def _take(self, size: int, now: float) -> None:
+        """Count what is in the buffer and pass it on."""
+        tally = self.tally
+        tally.last_arrival = now
+        if not self.opaque and self._holds_rtcp():
+            tally.rtcp += 1
+            self._pass_on(self.rtcp_partner, size)
+            return
+        tally.packets += 1
+        tally.bytes += size
+        if not self.opaque:
+            sequence, timestamp, ssrc = ORDER.unpack_from(BUFFER)
+            tally.reception.arrived(sequence, timestamp, ssrc, now)
+        self._pass_on(self.partner, size)
+
+    def _pass_on(self, partner: Leg, size: int) -> None:
+        transmit = partner.transmit
+        if transmit is None:
+            self.tally.unsent += 1
+            return
+        try:
+            transmit(VIEW[:size])
+        except OSError as error:
+            self._again(error, partner, size)
+
+    def _again(self, error: OSError, partner: Leg, size: int) -> None:
+        """Sending failed. An ICMP error that an earlier packet brought is told instead of sending: send once more."""
+        if partner.fault(error) and partner.transmit is not None:
+            try:
+                partner.transmit(VIEW[:size])
+            except OSError as second:
+                error = second
+            else:
+                return
+        self.tally.unsent += 1
+
+    def fault(self, error: OSError) -> bool:
+        """Note an error that was taken off this leg's socket; True when it says that nobody listens at the peer."""
+        self._watch()
+        if not isinstance(error, ConnectionRefusedError):
+            return False
+        self.tally.refused += 1
+        self._around.refused()
+        return True

@@ -1,0 +1,149 @@
+"""One TCP or TLS connection, accepted or opened.
+
+Its life: connecting (what is sent is kept), open, closing (what was sent leaves), ended. Whatever happens, exactly
+one StreamClosed ends it, and StreamOpened comes before any StreamData.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+from haproxy_voip.core.address import Flow
+from haproxy_voip.core.events import StreamClosed, StreamData, StreamOpened
+
+# A peer that reads more slowly than this is not a telephone; about 1,500 messages.
+MAX_UNSENT_BYTES = 2**20
+# Kept while the connection is being made: a burst of requests to a backend that has just come up.
+MAX_WAITING_BYTES = 2**20
+# After `close`, how long the peer has to take what was sent.
+LINGER = 5.0
+
+StreamEvent = StreamOpened | StreamData | StreamClosed
+
+
+class Stream(asyncio.Protocol):
+    """Tells `receive` what happens and `gone` when it is over."""
+
+    def __init__(self, flow: Flow, receive: Callable[[StreamEvent], None], gone: Callable[[Stream], None]) -> None:
+        self.flow = flow
+        self.silence = 0.0  # seconds without a byte from the peer, as counted by whoever sweeps idle streams
+        self.spoke = False  # whether the peer ever sent anything
+        self._receive = receive
+        self._gone = gone
+        self._transport: asyncio.Transport | None = None
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._closing = False
+        self._ended = False
+        self._reason = ""  # why we end it; empty while we do not
+        self._linger: asyncio.TimerHandle | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether bytes can flow now."""
+        return self._transport is not None and not self._ended
+
+    def send(self, data: bytes) -> None:
+        """Write, or keep until connected. A stream that is closing takes no more."""
+        if self._closing or self._ended:
+            return
+        if self._transport is not None:
+            self._transport.write(data)
+            return
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            self.fail(f"more than {MAX_WAITING_BYTES} bytes wait for the connection to be made")
+        else:
+            self._waiting.append(data)
+
+    def close(self) -> None:
+        """End it once what was sent has left."""
+        if self._closing or self._ended:
+            return
+        self._closing = True
+        self._reason = "closed by us"
+        if self._transport is not None:
+            self._close_transport(self._transport)
+        elif not self._waiting:
+            self.fail("closed by us")
+
+    def fail(self, reason: str) -> None:
+        """End it at once; what was not sent yet is lost."""
+        self._reason = self._reason or reason
+        if self._transport is not None:
+            self._transport.abort()  # connection_lost follows
+        else:
+            self._end(reason)
+
+    def never_was(self) -> None:
+        """Its handshake failed: nobody was told of it, so nobody is told of its end."""
+        self._ended = True
+
+    # -- asyncio.Protocol ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Connected, and for TLS the handshake is done."""
+        if self._ended:  # given up while connecting
+            transport.abort()
+            return
+        self._transport = transport
+        transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
+        if not self._closing:
+            self._receive(StreamOpened(self.flow))
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            transport.write(b"".join(waiting))
+        if self._closing:
+            self._close_transport(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived. What comes after `close` has no reader any more."""
+        self.silence = 0.0
+        self.spoke = True
+        if not self._closing:
+            self._receive(StreamData(data, self.flow))
+
+    def pause_writing(self) -> None:
+        """MAX_UNSENT_BYTES wait: holding more for a peer that does not read would cost everybody memory."""
+        self.fail(f"reads too slowly: {MAX_UNSENT_BYTES} bytes wait for it")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Over, from either side."""
+        self._end("closed by the peer" if exc is None else reason_of(exc))
+
+    # -----------------------------------------------------------------------------------------------
+
+    def _close_transport(self, transport: asyncio.Transport) -> None:
+        transport.close()
+        self._linger = asyncio.get_running_loop().call_later(LINGER, transport.abort)
+
+    def _end(self, reason: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._waiting.clear()
+        if self._linger is not None:
+            self._linger.cancel()
+        self._gone(self)
+        self._receive(StreamClosed(self.flow, self._reason or reason))
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a connection failed, in few words."""
+    match error:
+        case ConnectionRefusedError():
+            return "connection refused"
+        case ConnectionResetError():
+            return "connection reset"
+        case ssl.SSLCertVerificationError():
+            return f"certificate not accepted: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
+        case TimeoutError():
+            return "timed out"
+        case OSError(strerror=str(text)):
+            return text.lower()
+        case _:
+            return str(error) or type(error).__name__

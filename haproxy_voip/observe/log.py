@@ -1,0 +1,140 @@
+"""Facts as lines: for people, or as JSON for programs.
+
+The event loop never waits for whoever reads the lines: a thread writes them, and when it falls behind by
+MAX_WAITING, lines are dropped and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import queue
+import threading
+import time
+import traceback
+from typing import Any, TextIO
+
+from haproxy_voip.cluster.detector import BackendDown
+from haproxy_voip.configuration.model import LogFormat, LogLevel
+from haproxy_voip.edge.facts import Failed, HandshakeFailed, NotSupported, StreamsFull, UsersNotRead
+from haproxy_voip.proxy.facts import (
+    AuthenticationFailed,
+    CallAnswered,
+    CallEnded,
+    CallStarted,
+    FailoverRecord,
+    MediaTrouble,
+    MessageRefused,
+    Registered,
+    RegistrationRefused,
+    Unregistered,
+)
+
+# Some megabytes; at a fact for each call and registration, seconds of work.
+MAX_WAITING = 10_000
+# How long (seconds) the last lines may take at the end.
+FAREWELL = 2.0
+
+ORDER: dict[LogLevel, int] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
+
+# What is not named here is `info`.
+LEVELS: dict[type, LogLevel] = {
+    CallStarted: "debug",
+    CallAnswered: "debug",
+    CallEnded: "debug",
+    Registered: "debug",
+    Unregistered: "debug",
+    HandshakeFailed: "debug",  # every port scanner makes some
+    MessageRefused: "debug",
+    AuthenticationFailed: "warning",
+    RegistrationRefused: "warning",
+    MediaTrouble: "warning",
+    StreamsFull: "warning",
+    NotSupported: "warning",
+    UsersNotRead: "error",
+    BackendDown: "warning",
+    FailoverRecord: "warning",
+    Failed: "error",
+}
+
+Line = tuple[float, LogLevel, str, str]  # wall-clock, level, name of the fact, text or JSON
+
+
+class Log:
+    """A reader of facts that writes them to a stream."""
+
+    def __init__(self, stream: TextIO, level: LogLevel = "info", form: LogFormat = "text") -> None:
+        self.dropped = 0
+        self._stream = stream
+        self._least = ORDER[level]
+        self._describe = str if form == "text" else _as_json
+        self._lay_out = _text_line if form == "text" else _json_line
+        self._waiting: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_all, name="log", daemon=True)
+        self._writer.start()
+
+    def __call__(self, fact: object) -> None:
+        """Take one fact."""
+        level = LEVELS.get(type(fact), "info")
+        if ORDER[level] < self._least:
+            return
+        if self._waiting.qsize() >= MAX_WAITING:
+            self.dropped += 1
+            return
+        # Described now: a fact may hold what changes later.
+        self._waiting.put((time.time(), level, type(fact).__name__, self._describe(fact)))
+
+    def unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """For `loop.set_exception_handler`: an exception in a task or callback that nobody waits for."""
+        error = context.get("exception")
+        text = "".join(traceback.format_exception(error)) if error is not None else ""
+        self(Failed(str(context.get("message", "working")), text))
+
+    def close(self) -> None:
+        """Write what waits, for FAREWELL seconds at most."""
+        self._waiting.put(None)
+        self._writer.join(FAREWELL)
+
+    def _write_all(self) -> None:
+        told = 0
+        try:
+            while (line := self._waiting.get()) is not None:
+                self._stream.write(self._lay_out(line))
+                if self.dropped > told:
+                    text = f"{self.dropped - told} lines were dropped: whoever reads this is too slow"
+                    told = self.dropped
+                    self._stream.write(self._lay_out((line[0], "warning", "LinesDropped", _quoted(self, text))))
+                if self._waiting.empty():
+                    self._stream.flush()
+        except (OSError, ValueError):
+            return  # nobody reads any more, or it was closed: the proxy goes on without a log
+
+
+def _quoted(log: Log, text: str) -> str:
+    return text if log._describe is str else json.dumps({"text": text})
+
+
+def _text_line(line: Line) -> str:
+    """`2030-01-31 12:00:00.123 warning: text`; further lines are indented, so that no peer can forge one."""
+    at, level, _, text = line
+    clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    printable = "\n    ".join(map(_printable, text.splitlines()))
+    return f"{clock}.{int(at % 1 * 1000):03d} {level}: {printable}\n"
+
+
+def _json_line(line: Line) -> str:
+    at, level, name, body = line
+    head = json.dumps({"at": round(at, 6), "level": level, "fact": name})
+    return f"{head[:-1]}, {body[1:]}\n"
+
+
+def _as_json(fact: object) -> str:
+    fields: dict[str, object] = {"text": str(fact)}
+    if dataclasses.is_dataclass(fact) and not isinstance(fact, type):
+        fields |= {field.name: getattr(fact, field.name) for field in dataclasses.fields(fact)}
+    return json.dumps(fields, default=str)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,0 +1,181 @@
+"""The backends' health: a detector for each, fed with everything that tells of its life, and the pool they make.
+
+Probes are SIP OPTIONS written here and sent by the edge from a socket of their own; any answer at all means alive
+(PJSIP answers OPTIONS of strangers 401 or 404).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from haproxy_voip.cluster.detector import BackendDown, BackendUp, CanaryDue, Detector, DetectorOutput, ProbeDue
+from haproxy_voip.cluster.health import HealthTiming
+from haproxy_voip.cluster.pool import Admin, Evacuate, Pool, PoolOutput
+from haproxy_voip.configuration.model import Config
+from haproxy_voip.core.address import Flow, Transport
+from haproxy_voip.core.chance import Chance
+from haproxy_voip.core.deadlines import Deadlines
+from haproxy_voip.proxy.effects import CloseCanary, OpenCanary, Probe
+from haproxy_voip.proxy.facts import AdminChanged
+from haproxy_voip.proxy.network import Network
+from haproxy_voip.proxy.shared import Output
+from haproxy_voip.sip.errors import MessageError
+from haproxy_voip.sip.message import Request, Response, header, parse
+
+
+@dataclass(slots=True)
+class Verdict:
+    """A backend is gone and must be left: for the node alone, it never leaves it."""
+
+    backend: str
+    down: BackendDown | None  # None: an operator took it into maintenance
+
+
+@dataclass(slots=True)
+class Returned:
+    """A backend may be used again: for the node alone, it never leaves it."""
+
+    backend: str
+
+
+Judgement = Output | Verdict | Returned
+
+
+class Backends:
+    """Detectors and the pool."""
+
+    def __init__(self, config: Config, network: Network, chance: Chance, now: float) -> None:
+        health = config.health
+        timing = HealthTiming(
+            inter=health.inter,
+            fastinter=health.fastinter,
+            downinter=health.downinter,
+            timeout=health.timeout,
+            rise=health.rise,
+            fall=health.fall,
+        )
+        names = [backend.name for backend in config.backends]
+        self._network = network
+        self._domain = config.proxy.domain
+        self._tag = chance.token()
+        self._chance = chance
+        self._alarms: Deadlines[Detector] = Deadlines()
+        self.pool = Pool(names, config.failback, now)
+        self.detectors = {name: Detector(name, timing, now) for name in names}
+        for detector in self.detectors.values():
+            self._alarms.set(detector, detector.deadline)
+        self._last_down: dict[str, BackendDown] = {}
+
+    @property
+    def eligible(self) -> list[str]:
+        """All that may get new calls; the active one first, then by preference."""
+        active = self.pool.active
+        names = self.pool.eligible
+        return [active, *(name for name in names if name != active)] if active in names else names
+
+    @property
+    def deadline(self) -> float | None:
+        """When `wake` is next due."""
+        probe_at, pool_at = self._alarms.next, self.pool.deadline
+        if probe_at is None or pool_at is None:
+            return probe_at if pool_at is None else pool_at
+        return min(probe_at, pool_at)
+
+    def wake(self, now: float) -> list[Judgement]:
+        """Probe what is due, judge what is overdue."""
+        outputs: list[Judgement] = []
+        for detector in self._alarms.due(now):
+            outputs += self._judged(detector, detector.wake(now), now)
+        pool_at = self.pool.deadline
+        if pool_at is not None and pool_at <= now:
+            outputs += self._pooled(self.pool.wake(now), None)
+        return outputs
+
+    # -- signals ------------------------------------------------------------------------------------
+
+    def answered(self, backend: str, data: bytes, now: float) -> list[Judgement]:
+        """Something came back on the probe socket."""
+        try:
+            message = parse(data)
+            number = message.cseq.number if isinstance(message, Response) else 0
+        except MessageError:
+            return []
+        detector = self.detectors[backend]
+        return self._judged(detector, detector.answered(number, now), now)
+
+    def refused(self, backend: str, now: float) -> list[Judgement]:
+        """ICMP says that nobody listens there."""
+        detector = self.detectors[backend]
+        return self._judged(detector, detector.refused(now), now)
+
+    def canary_opened(self, backend: str, now: float) -> list[Judgement]:
+        """The idle connection stands."""
+        detector = self.detectors[backend]
+        detector.canary_opened(now)
+        return self._judged(detector, [], now)
+
+    def canary_closed(self, backend: str, now: float) -> list[Judgement]:
+        """The idle connection ended."""
+        detector = self.detectors[backend]
+        return self._judged(detector, detector.canary_closed(now), now)
+
+    def doubt(self, backend: str, reason: str, now: float) -> list[Judgement]:
+        """Real traffic went wrong there."""
+        detector = self.detectors[backend]
+        return self._judged(detector, detector.passive_failure(reason, now), now)
+
+    def seen(self, backend: str, now: float) -> None:
+        """A message came from it."""
+        self.detectors[backend].seen_alive(now)
+
+    # -- commands -----------------------------------------------------------------------------------
+
+    def set_admin(self, backend: str, state: Admin, now: float) -> list[Judgement]:
+        """An operator's word. Raises PoolRefusal."""
+        changed = self.pool.set_admin(backend, state, now)
+        return [AdminChanged(backend, state), *self._pooled(changed, None)]
+
+    def switch(self, backend: str, now: float) -> list[Judgement]:
+        """Make it the active one. Raises PoolRefusal."""
+        return self._pooled(self.pool.switch(backend, now), None)
+
+    # -- carrying out -------------------------------------------------------------------------------
+
+    def _judged(self, detector: Detector, judged: list[DetectorOutput], now: float) -> list[Judgement]:
+        outputs: list[Judgement] = []
+        for output in judged:
+            match output:
+                case ProbeDue(backend, number):
+                    outputs.append(Probe(backend, self._options(backend, number)))
+                case CanaryDue(backend):
+                    outputs.append(OpenCanary(backend))
+                case BackendUp(backend):
+                    outputs.append(output)
+                    outputs += self._pooled(self.pool.up(backend, now), None)
+                    outputs.append(Returned(backend))
+                case BackendDown(backend):
+                    outputs += [output, CloseCanary(backend)]
+                    outputs += self._pooled(self.pool.down(backend, now), output)
+        self._alarms.set(detector, detector.deadline)
+        return outputs
+
+    def _pooled(self, pooled: list[PoolOutput], down: BackendDown | None) -> list[Judgement]:
+        return [Verdict(output.backend, down) if isinstance(output, Evacuate) else output for output in pooled]
+
+    def _options(self, backend: str, number: int) -> bytes:
+        """A probe; its number is its CSeq, which every answer repeats (RFC 3261 section 8.2.6.2)."""
+        transport, address = self._network.endpoint(backend)
+        local = self._network.local_for(transport, address)
+        sent_by = self._network.sent_by(Flow(transport, local, address))
+        suffix = "" if transport is Transport.UDP else f";transport={transport}"
+        uri = f"sip:{address}{suffix}"
+        headers = [
+            header("Via", f"SIP/2.0/{transport.upper()} {sent_by};branch=z9hG4bK{self._chance.token()};rport"),
+            header("Max-Forwards", "1"),
+            header("From", f"<sip:{self._domain}>;tag={self._tag}"),
+            header("To", f"<{uri}>"),
+            header("Call-ID", f"{self._tag}{backend}"),
+            header("CSeq", f"{number} OPTIONS"),
+            header("Accept", "application/sdp"),
+        ]
+        return Request("OPTIONS", uri, headers).encode()

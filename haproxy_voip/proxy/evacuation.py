@@ -1,0 +1,90 @@
+"""What follows when a backend goes or comes: everything on it moves or ends, and a record is written."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from haproxy_voip.cluster.detector import BackendDown
+from haproxy_voip.cluster.pool import ActiveChanged
+from haproxy_voip.proxy.backends import Backends, Judgement, Returned, Verdict
+from haproxy_voip.proxy.calls import Calls
+from haproxy_voip.proxy.facts import FailoverRecord
+from haproxy_voip.proxy.inquiry import Inquiries
+from haproxy_voip.proxy.moves import Moves
+from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.subscriptions import Subscriptions
+from haproxy_voip.proxy.upstream import Upstream
+
+# Kept for `status`; older ones are in the log.
+RECORDS_KEPT = 20
+
+
+class Evacuation:
+    """Carries out what the backends' health decides."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        backends: Backends,
+        calls: Calls,
+        inquiries: Inquiries,
+        subscriptions: Subscriptions,
+        upstream: Upstream,
+    ) -> None:
+        self._shared = shared
+        self._backends = backends
+        self._calls = calls
+        self._inquiries = inquiries
+        self._subscriptions = subscriptions
+        self._upstream = upstream
+        self.records: deque[FailoverRecord] = deque(maxlen=RECORDS_KEPT)
+
+    def carry_out(self, judged: list[Judgement], now: float) -> list[Output]:
+        """Do what must be done; facts and effects of the health checks pass through."""
+        outputs: list[Output] = []
+        for item in judged:
+            match item:
+                case Verdict(backend, down):
+                    outputs += self._leave(backend, down, now)
+                case Returned(backend):
+                    outputs += self._calls.returned(backend, now)
+                    outputs += self._upstream.came(backend, now)
+                case ActiveChanged(old, new):
+                    outputs.append(item)
+                    outputs += self._registrations(old, new, now)
+                case _:
+                    outputs.append(item)
+        return outputs
+
+    def _leave(self, backend: str, down: BackendDown | None, now: float) -> list[Output]:
+        """Most urgent first: callers wait, then the users of the dead one must be known elsewhere."""
+        moves = Moves()
+        successor = self._backends.pool.active
+        if down is not None:
+            self._upstream.went(backend)
+        outputs = self._calls.evacuate(backend, moves, now)
+        outputs += self._inquiries.evacuate(backend, moves, now)
+        outputs += self._subscriptions.evacuate(backend, successor, moves, now)
+        if down is None:
+            outputs += self._upstream.left(backend, now)
+        record = FailoverRecord(
+            backend,
+            successor,
+            "maintenance" if down is None else down.signal,
+            0.0 if down is None else down.detected_after,
+            moves.moved,
+            moves.lost,
+        )
+        self.records.append(record)
+        return [*outputs, record]
+
+    def _registrations(self, old: str | None, new: str | None, now: float) -> list[Output]:
+        """In `active` mode the registrations follow the active backend."""
+        if self._shared.config.registration == "mirror":
+            return []
+        outputs: list[Output] = []
+        if new is not None:
+            outputs += self._upstream.came(new, now)
+        if old is not None and self._backends.detectors[old].up:
+            outputs += self._upstream.left(old, now)
+        return outputs

@@ -1,0 +1,91 @@
+"""What reaches the node, besides the network's own events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from haproxy_voip.core.address import Address
+from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
+from haproxy_voip.rtp.flow import Counters
+
+
+@dataclass(slots=True)
+class ProbeReply:
+    """Bytes came back on the socket that probes this backend."""
+
+    backend: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class ProbeRefused:
+    """The host of this backend says that nobody listens there (ICMP port unreachable, connection refused)."""
+
+    backend: str
+    reason: str
+
+
+@dataclass(slots=True)
+class CanaryOpened:
+    """The idle connection that shall tell of this backend's end is up."""
+
+    backend: str
+
+
+@dataclass(slots=True)
+class CanaryClosed:
+    """That connection ended, or could not be made."""
+
+    backend: str
+    reason: str
+
+
+@dataclass(slots=True)
+class MediaLatched:
+    """A party of a stream was heard, from this address, and is answered there from now on."""
+
+    stream: int
+    side: str  # "client" or "backend"
+    source: Address
+
+
+@dataclass(slots=True)
+class MediaFailed:
+    """The ports of a stream cannot be had."""
+
+    stream: int
+    reason: str
+
+
+@dataclass(slots=True)
+class MediaReport:
+    """What a stream carried, told once when it is removed."""
+
+    stream: int
+    client: Counters  # arrived from the client
+    backend: Counters  # arrived from the backend
+
+
+@dataclass(slots=True)
+class Command:
+    """Somebody asks for something over the control socket; answered by a `Reply` with the same number."""
+
+    number: int
+    name: str
+    arguments: dict[str, str] = field(default_factory=dict)
+
+
+NodeEvent = (
+    Datagram
+    | StreamOpened
+    | StreamData
+    | StreamClosed
+    | ProbeReply
+    | ProbeRefused
+    | CanaryOpened
+    | CanaryClosed
+    | MediaLatched
+    | MediaFailed
+    | MediaReport
+    | Command
+)

@@ -1,0 +1,195 @@
+"""What happened, for people. Logs, records and `status` read these; protocol code never mentions a reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from haproxy_voip.cluster.detector import BackendDown, BackendUp
+from haproxy_voip.cluster.pool import ActiveChanged
+from haproxy_voip.core.address import Flow
+
+
+@dataclass(slots=True)
+class MessageRefused:
+    """A peer sent something we cannot take; it got `status`, or nothing when that is 0."""
+
+    flow: Flow
+    status: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"refused a message from {self.flow.transport}:{self.flow.remote}: {self.status} {self.reason}"
+
+
+@dataclass(slots=True)
+class AuthenticationFailed:
+    """Credentials were offered and are wrong."""
+
+    user: str
+    flow: Flow
+    reason: str
+
+    def __str__(self) -> str:
+        return f"wrong credentials for {self.user!r} from {self.flow.transport}:{self.flow.remote}: {self.reason}"
+
+
+@dataclass(slots=True)
+class Registered:
+    """A client registered a contact it did not have before."""
+
+    user: str
+    contact: str
+    flow: Flow
+
+    def __str__(self) -> str:
+        return f"{self.user} registered {self.contact} from {self.flow.transport}:{self.flow.remote}"
+
+
+@dataclass(slots=True)
+class Unregistered:
+    """A contact is gone."""
+
+    user: str
+    contact: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.user} is no longer at {self.contact}: {self.reason}"
+
+
+@dataclass(slots=True)
+class RegistrationRefused:
+    """A backend does not take one of our registrations; tried again at `retry_in` seconds from now."""
+
+    backend: str
+    user: str
+    reason: str
+    retry_in: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.backend} refuses to register {self.user}: {self.reason}; trying again in {self.retry_in:.1f} s. "
+            f"Check that {self.backend} knows this user with the same password, or trusts our address"
+        )
+
+
+@dataclass(slots=True)
+class CallStarted:
+    """An INVITE was accepted for forwarding."""
+
+    call: str
+    caller: str
+    callee: str
+    backend: str
+
+    def __str__(self) -> str:
+        return f"call {self.call}: {self.caller} calls {self.callee} over {self.backend}"
+
+
+@dataclass(slots=True)
+class CallAnswered:
+    """The callee's 2xx went to the caller, `after` seconds from the INVITE."""
+
+    call: str
+    after: float
+
+    def __str__(self) -> str:
+        return f"call {self.call}: answered after {self.after:.3f} s"
+
+
+@dataclass(slots=True)
+class CallMoved:
+    """A call that was not answered yet goes on at another backend."""
+
+    call: str
+    old: str
+    new: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"call {self.call}: moved from {self.old} to {self.new}: {self.reason}"
+
+
+@dataclass(slots=True)
+class CallEnded:
+    """Nothing of the call is left. `talked` is seconds from answer to end, 0 when never answered."""
+
+    call: str
+    reason: str
+    talked: float
+
+    def __str__(self) -> str:
+        return f"call {self.call}: ended after {self.talked:.1f} s of talk: {self.reason}"
+
+
+@dataclass(slots=True)
+class FailoverRecord:
+    """One backend's end and what became of everything on it."""
+
+    backend: str
+    successor: str | None
+    signal: str
+    detected_after: float  # seconds from the first sign to the judgement
+    moved: dict[str, int] = field(default_factory=dict)  # kind of thing -> how many go on at the successor
+    lost: dict[str, int] = field(default_factory=dict)  # "kind: why" -> how many ended
+
+    def __str__(self) -> str:
+        moved = ", ".join(f"{count} {kind}" for kind, count in self.moved.items()) or "nothing"
+        lost = ", ".join(f"{count} {why}" for why, count in self.lost.items()) or "nothing"
+        return (
+            f"failover {self.backend} -> {self.successor or 'nobody'} on {self.signal}, detected after "
+            f"{self.detected_after * 1000:.0f} ms; moved: {moved}; ended: {lost}"
+        )
+
+
+@dataclass(slots=True)
+class MediaTrouble:
+    """A media stream cannot be relayed."""
+
+    stream: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"media stream {self.stream} cannot be relayed: {self.reason}"
+
+
+@dataclass(slots=True)
+class BackendRemembered:
+    """A backend is back and is told of what ended in its absence."""
+
+    backend: str
+    dialogs: int
+
+    def __str__(self) -> str:
+        return f"{self.backend} is back: ending {self.dialogs} calls it may still believe in"
+
+
+@dataclass(slots=True)
+class AdminChanged:
+    """An operator changed the state of a backend."""
+
+    backend: str
+    state: str
+
+    def __str__(self) -> str:
+        return f"{self.backend} is now {self.state} by command"
+
+
+NodeFact = (
+    MessageRefused
+    | AuthenticationFailed
+    | Registered
+    | Unregistered
+    | RegistrationRefused
+    | CallStarted
+    | CallAnswered
+    | CallMoved
+    | CallEnded
+    | FailoverRecord
+    | MediaTrouble
+    | BackendRemembered
+    | AdminChanged
+    | BackendDown
+    | BackendUp
+    | ActiveChanged
+)

@@ -1,0 +1,174 @@
+"""A request outside any dialog, other than INVITE and REGISTER, on its way across: MESSAGE, OPTIONS, PUBLISH,
+SUBSCRIBE, REFER, unsolicited NOTIFY and whatever is invented next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from haproxy_voip.cluster.decisions import Decision, Thing, decide, safe_to_repeat
+from haproxy_voip.proxy.invitation import Invitation
+from haproxy_voip.proxy.leg import Side
+from haproxy_voip.proxy.moves import Moves
+from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.sip.message import Request, Response, header, response_to
+from haproxy_voip.sip.transactions import ClientTransaction, ServerTransaction
+
+if TYPE_CHECKING:
+    from haproxy_voip.proxy.subscriptions import Subscriptions
+
+# The answer to these makes a dialog (RFC 6665 section 4.1, RFC 3515 section 2.4.4).
+DIALOG_MAKING = frozenset({"SUBSCRIBE", "REFER"})
+# Requests in flight across at the same time; the transaction layer's own limit is far above.
+MAX_INQUIRIES = 20_000
+BACKEND_UNAVAILABLE = frozenset({408, 503})
+
+
+class Inquiry:
+    """Owns the client transaction on the far side."""
+
+    __slots__ = ("_challenged", "_home", "hidden", "request", "server", "target", "token", "transaction", "tried")
+
+    def __init__(self, home: Inquiries, server: ServerTransaction, hidden: tuple[str, ...], target: Invitation) -> None:
+        self._home = home
+        self.server = server
+        self.hidden = hidden  # hosts of the asking side
+        self.target = target
+        self.token = home.shared.chance.token()
+        self.request: Request | None = None
+        self.transaction: ClientTransaction | None = None
+        self.tried: list[str] = []
+        self._challenged = False
+
+    def start(self, now: float) -> list[Output]:
+        """Ask the far side."""
+        shared, original = self._home.shared, self.server.request
+        self.tried.append(self.target.backend)
+        contact = None
+        if original.method in DIALOG_MAKING or original.has("contact"):
+            contact = shared.network.contact(self.token, self.target.flow)
+        request = self.target.request(shared, original, contact)
+        request.headers.extend(shared.topology.carried(original, self.hidden))
+        request.body = shared.topology.body(original, self.hidden)
+        self.request = request
+        if original.method in DIALOG_MAKING:
+            self._home.subscriptions.expected(self)
+        return [*self.target.opening, *self._send(request, now)]
+
+    def _send(self, request: Request, now: float) -> list[Output]:
+        self.request = request
+        self.transaction, outputs = self._home.shared.ask(request, self.target.flow, self, now)
+        return outputs
+
+    def response(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
+        """Bring the answer back, or ask elsewhere."""
+        status = response.status
+        if status < 200:
+            return []  # RFC 4320 section 4.1: a provisional to a non-INVITE only before 200 ms; ours are local
+        shared = self._home.shared
+        if status in (401, 407) and self.target.side is Side.BACKEND:
+            return self._answer_challenge(transaction, response, now)
+        if status in BACKEND_UNAVAILABLE and self.target.side is Side.BACKEND:
+            outputs = self._home.doubt(self.target.backend, f"{status} to {transaction.request.method}", now)
+            return outputs + self.elsewhere(500, now)
+        self._home.forget(self)
+        if transaction.request.method in DIALOG_MAKING:
+            if status < 300:
+                return self._home.subscriptions.established(self, response, now)
+            self._home.subscriptions.refused(self)
+        answer = response_to(self.server.request, status, response.reason, shared.chance.token())
+        answer.headers.extend(shared.topology.carried(response, self.target.hidden))
+        answer.body = shared.topology.body(response, self.target.hidden)
+        return shared.answer(self.server, answer, now)
+
+    def _answer_challenge(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
+        credentials = None
+        if not self._challenged:
+            credentials = self._home.shared.answer_challenge(response, transaction.request, self.target.user)
+        if credentials is None:
+            return self.refuse(403, now)
+        self._challenged = True
+        sent = transaction.request
+        headers = [item for item in sent.headers if item[0] not in ("via", "cseq", credentials[0])]
+        headers += [header("CSeq", f"{sent.cseq.number + 1} {sent.method}"), credentials]
+        return self._send(Request(sent.method, sent.uri, headers, sent.body), now)
+
+    def failed(self, transaction: ClientTransaction, reason: str, now: float) -> list[Output]:
+        """No answer came. RFC 4320 section 4.2: by now a 408 would come too late to be of use."""
+        self._home.forget(self)
+        if self.target.side is Side.CLIENT:
+            return self._home.shared.refuse(self.server, 480, now)
+        return self._home.doubt(self.target.backend, reason, now) + self.refuse(504, now)
+
+    def elsewhere(self, otherwise: int, now: float) -> list[Output]:
+        """Ask the next backend once, if that is safe; else answer `otherwise`."""
+        method = self.server.request.method
+        successor = self._home.next_backend(self.tried)
+        safe = safe_to_repeat(method, in_dialog=False)
+        decision = decide(Thing.REQUEST_SAFE if safe else Thing.REQUEST_UNSAFE, another=successor is not None)
+        if decision is Decision.SEND_AGAIN and len(self.tried) < 2:
+            assert successor is not None
+            if self.transaction is not None:
+                self._home.shared.transactions.abandon(self.transaction)
+            self._home.subscriptions.refused(self)
+            self._home.rehome(self, successor)
+            return self.start(now)
+        return self.refuse(503 if decision is Decision.REFUSE_FOR_NOW else otherwise, now)
+
+    def refuse(self, status: int, now: float) -> list[Output]:
+        """Answer it ourselves."""
+        self._home.forget(self)
+        self._home.subscriptions.refused(self)
+        return self._home.shared.refuse(self.server, status, now)
+
+
+class Inquiries:
+    """All requests in flight across, by backend."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        subscriptions: Subscriptions,
+        doubt: Callable[[str, str, float], list[Output]],
+        eligible: Callable[[], list[str]],
+    ) -> None:
+        self.shared = shared
+        self.subscriptions = subscriptions
+        self.doubt = doubt
+        self._eligible = eligible
+        self._by_backend: dict[str, dict[Inquiry, None]] = {backend.name: {} for backend in shared.config.backends}
+
+    def ask(self, server: ServerTransaction, hidden: tuple[str, ...], target: Invitation, now: float) -> list[Output]:
+        """Take a request across."""
+        here = self._by_backend[target.backend]
+        if len(here) >= MAX_INQUIRIES:
+            return self.shared.refuse(server, 503, now)
+        inquiry = Inquiry(self, server, hidden, target)
+        here[inquiry] = None
+        return inquiry.start(now)
+
+    def next_backend(self, tried: list[str]) -> str | None:
+        """A usable backend that was not asked before."""
+        return next((name for name in self._eligible() if name not in tried), None)
+
+    def rehome(self, inquiry: Inquiry, backend: str) -> None:
+        """It is asked elsewhere now."""
+        self._by_backend[inquiry.target.backend].pop(inquiry, None)
+        inquiry.target = inquiry.target.at(self.shared, backend)
+        self._by_backend[backend][inquiry] = None
+
+    def forget(self, inquiry: Inquiry) -> None:
+        """It was answered."""
+        self._by_backend[inquiry.target.backend].pop(inquiry, None)
+
+    def evacuate(self, backend: str, moves: Moves, now: float) -> list[Output]:
+        """The backend is down: ask elsewhere what may be asked twice, refuse the rest."""
+        outputs: list[Output] = []
+        for inquiry in list(self._by_backend[backend]):
+            if inquiry.target.side is Side.CLIENT:
+                self.forget(inquiry)  # who asked is dead
+                self.subscriptions.refused(inquiry)
+                continue
+            outputs += inquiry.elsewhere(504, now)
+            (moves.move if inquiry in self._by_backend[inquiry.target.backend] else moves.lose)("requests in flight")
+        return outputs

@@ -1,0 +1,274 @@
+"""The node: everything that reaches the proxy comes in here, and is handed to the part that knows what to do.
+
+bytes -> framing -> transactions -> who sent it? -> inside a dialog: the other leg
+                                                 -> outside: registrar, calls, inquiries
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from haproxy_voip.configuration.model import Config
+from haproxy_voip.core.address import Flow
+from haproxy_voip.core.chance import Chance
+from haproxy_voip.core.credential import Credential
+from haproxy_voip.core.effects import Close, Send
+from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
+from haproxy_voip.proxy.admin import Admin
+from haproxy_voip.proxy.authentication import Authentication
+from haproxy_voip.proxy.backends import Backends, Judgement
+from haproxy_voip.proxy.calls import Calls
+from haproxy_voip.proxy.evacuation import Evacuation
+from haproxy_voip.proxy.events import (
+    CanaryClosed,
+    CanaryOpened,
+    Command,
+    MediaFailed,
+    MediaLatched,
+    MediaReport,
+    NodeEvent,
+    ProbeRefused,
+    ProbeReply,
+)
+from haproxy_voip.proxy.facts import MediaTrouble, MessageRefused
+from haproxy_voip.proxy.inquiry import Inquiries
+from haproxy_voip.proxy.leg import Legs
+from haproxy_voip.proxy.network import Network
+from haproxy_voip.proxy.reception import Parts, Reception
+from haproxy_voip.proxy.registrar import Registrar
+from haproxy_voip.proxy.shared import Output, Owner, Shared
+from haproxy_voip.proxy.subscriptions import Subscriptions
+from haproxy_voip.proxy.topology import Topology
+from haproxy_voip.proxy.upstream import Upstream
+from haproxy_voip.rtp.ports import PortPool
+from haproxy_voip.sip.bindings import Bindings
+from haproxy_voip.sip.errors import MessageError
+from haproxy_voip.sip.framing import Keepalive
+from haproxy_voip.sip.message import Request, Response, parse
+from haproxy_voip.sip.timers import RFC_3261
+from haproxy_voip.sip.transactions import (
+    ClientTransaction,
+    RequestReceived,
+    ResponseReceived,
+    TimedOut,
+    TransactionOutput,
+    Transactions,
+    TransportFailed,
+)
+from haproxy_voip.sip.validation import validate
+
+# Shorter datagrams hold no message: CRLF keepalives (RFC 5626 section 4.4.1 over TCP, habit over UDP), zero bytes.
+SHORTEST_MESSAGE = 16
+
+
+class Node:
+    """The whole proxy as one machine; see core.machine for the laws.
+
+    `epoch_offset` plus monotonic `now` is wall-clock seconds; nonces carry these, so that they outlive a restart.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        users: tuple[str, Mapping[str, Credential]],
+        chance: Chance,
+        now: float,
+        epoch_offset: float = 0.0,
+    ) -> None:
+        network = Network(config)
+        legs = Legs()
+        hosts = tuple(dict.fromkeys(backend.sip.address.host for backend in config.backends))
+        topology = Topology(config.proxy.domain, network.own_hosts, hosts, legs)
+        authentication = Authentication(users[0], users[1], chance, epoch_offset)
+        ports = PortPool(config.media.ports.low, config.media.ports.high, config.media.quarantine)
+        transactions = Transactions(chance, RFC_3261)
+        self._shared = Shared(
+            config, chance, network, transactions, legs, topology, ports, authentication, RFC_3261, now
+        )
+        self.backends = Backends(config, network, chance, now)
+        self._upstream = Upstream(self._shared, self._targets)
+        self._calls = Calls(self._shared, self._doubt, lambda: self.backends.eligible)
+        self._subscriptions = Subscriptions(self._shared)
+        self._inquiries = Inquiries(self._shared, self._subscriptions, self._doubt, lambda: self.backends.eligible)
+        self._registrar = Registrar(self._shared, self._upstream)
+        self._reception = Reception(
+            self._shared,
+            Parts(
+                self.backends,
+                self._registrar,
+                self._calls,
+                self._inquiries,
+                self._subscriptions,
+                self._upstream,
+            ),
+        )
+        self._evacuation = Evacuation(
+            self._shared, self.backends, self._calls, self._inquiries, self._subscriptions, self._upstream
+        )
+        self._admin = Admin(
+            self._shared, self.backends, self._evacuation, self._registrar.bindings, self._upstream, self._calls
+        )
+        self._handlers: dict[type, Callable[[Any, float], list[Output]]] = {
+            Datagram: self._datagram,
+            StreamOpened: self._stream_opened,
+            StreamData: self._stream_data,
+            StreamClosed: self._stream_closed,
+            ProbeReply: lambda event, now: self._judged(self.backends.answered(event.backend, event.data, now), now),
+            ProbeRefused: lambda event, now: self._judged(self.backends.refused(event.backend, now), now),
+            CanaryOpened: lambda event, now: self._judged(self.backends.canary_opened(event.backend, now), now),
+            CanaryClosed: lambda event, now: self._judged(self.backends.canary_closed(event.backend, now), now),
+            MediaLatched: lambda event, now: [],
+            MediaFailed: self._media_failed,
+            MediaReport: lambda event, now: [],
+            Command: self._command,
+        }
+
+    # -- the machine --------------------------------------------------------------------------------
+
+    def receive(self, event: NodeEvent, now: float) -> list[Output]:
+        """Take one event."""
+        self._shared.now = now
+        return self._handlers[type(event)](event, now)
+
+    def wake(self, now: float) -> list[Output]:
+        """Act on everything that is due."""
+        self._shared.now = now
+        outputs: list[Output] = []
+        at = self.backends.deadline
+        if at is not None and at <= now:
+            outputs += self._judged(self.backends.wake(now), now)
+        at = self._shared.transactions.deadline
+        if at is not None and at <= now:
+            outputs += self._told(self._shared.transactions.wake(now), now)
+        for sleeper in self._shared.alarms.due(now):
+            outputs += sleeper.wake(now)
+        return outputs
+
+    @property
+    def deadline(self) -> float | None:
+        """When `wake` is next due."""
+        times = (self.backends.deadline, self._shared.transactions.deadline, self._shared.alarms.next)
+        return min((at for at in times if at is not None), default=None)
+
+    # -- bytes --------------------------------------------------------------------------------------
+
+    def _datagram(self, event: Datagram, now: float) -> list[Output]:
+        data = event.data
+        if len(data) < SHORTEST_MESSAGE and not data.strip(b"\r\n\0 "):
+            return []
+        try:
+            message = parse(data)
+        except MessageError as error:
+            return self._refuse(error, event.flow)
+        return self._message(message, event.flow, now)
+
+    def _stream_opened(self, event: StreamOpened, now: float) -> list[Output]:
+        return list(self._shared.network.opened(event.flow))
+
+    def _stream_data(self, event: StreamData, now: float) -> list[Output]:
+        outputs: list[Output] = []
+        for item in self._shared.network.read(event):
+            match item:
+                case MessageError():
+                    outputs += self._refuse(item, event.flow)
+                case Keepalive():
+                    if item is Keepalive.PING:
+                        outputs.append(Send(event.flow, b"\r\n"))
+                case _:
+                    outputs += self._message(item, event.flow, now)
+        if self._shared.network.broken(event.flow):
+            outputs.append(Close(event.flow))
+        return outputs
+
+    def _stream_closed(self, event: StreamClosed, now: float) -> list[Output]:
+        self._shared.network.closed(event.flow)
+        return self._told(self._shared.transactions.flow_failed(event.flow, now), now)
+
+    def _message(self, message: Request | Response, flow: Flow, now: float) -> list[Output]:
+        try:
+            if isinstance(message, Request):
+                validate(message)
+            else:
+                message.top_via, message.cseq  # noqa: B018 - what the transaction layer needs is there, or it is dropped
+        except MessageError as error:
+            if isinstance(message, Request) and error.partial is None:
+                error.partial = message
+            return self._refuse(error, flow)
+        backend = self._shared.network.backend_at(flow.remote)
+        if backend is not None:
+            self.backends.seen(backend, now)
+        return self._told(self._shared.transactions.receive(message, flow, now), now)
+
+    def _refuse(self, error: MessageError, flow: Flow) -> list[Output]:
+        """A bad message: answered if it can be, and nothing else happens."""
+        answer = self._shared.transactions.refuse(error, flow)
+        return [
+            *(item for item in answer if isinstance(item, Send)),
+            MessageRefused(flow, error.status if answer else 0, error.reason),
+        ]
+
+    # -- what the transaction layer tells -----------------------------------------------------------
+
+    def _told(self, told: list[TransactionOutput], now: float) -> list[Output]:
+        outputs: list[Output] = []
+        for item in told:
+            match item:
+                case Send():
+                    outputs.append(item)
+                case RequestReceived():
+                    outputs += self._reception.request(item, now)
+                case ResponseReceived(transaction, response):
+                    outputs += self._response(transaction, response, now)
+                case TimedOut(transaction):
+                    outputs += _owner(transaction).failed(transaction, "no answer", now)
+                case TransportFailed(transaction):
+                    outputs += _owner(transaction).failed(transaction, "connection failed", now)
+        return outputs
+
+    def _response(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
+        try:
+            return _owner(transaction).response(transaction, response, now)
+        except MessageError as error:
+            # Nobody can be told that a response is bad. What waits for it goes on waiting, and times out.
+            return [MessageRefused(transaction.flow, 0, f"bad response: {error.reason}")]
+
+    # -- what the backends' health tells ------------------------------------------------------------
+
+    def _judged(self, judged: list[Judgement], now: float) -> list[Output]:
+        return self._evacuation.carry_out(judged, now)
+
+    def _doubt(self, backend: str, reason: str, now: float) -> list[Output]:
+        """Passive signals only make a probe due; they never fell a backend, so nothing moves from in here."""
+        return self._evacuation.carry_out(self.backends.doubt(backend, reason, now), now)
+
+    def _targets(self) -> list[str]:
+        """The backends that shall hold registrations."""
+        pool = self.backends.pool
+        if self._shared.config.registration == "mirror":
+            return pool.occupied
+        return [] if pool.active is None else [pool.active]
+
+    # -- media --------------------------------------------------------------------------------------
+
+    def _media_failed(self, event: MediaFailed, now: float) -> list[Output]:
+        return [MediaTrouble(event.stream, event.reason)]
+
+    # -- people -------------------------------------------------------------------------------------
+
+    def _command(self, event: Command, now: float) -> list[Output]:
+        return self._admin.command(event, now)
+
+    @property
+    def bindings(self) -> Bindings:
+        """Every contact of every user."""
+        return self._registrar.bindings
+
+    def replace_users(self, realm: str, credentials: Mapping[str, Credential]) -> None:
+        """Know these users from now on; contacts of those who are gone run out."""
+        self._shared.authentication.replace(realm, credentials)
+
+
+def _owner(transaction: ClientTransaction) -> Owner:
+    """Every client transaction of ours has one (`Shared.ask`)."""
+    return cast("Owner", transaction.owner)

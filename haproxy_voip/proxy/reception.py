@@ -1,0 +1,205 @@
+"""Where every request is received: who sent it, may they, and whose business is it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from haproxy_voip.cluster.pool import NoBackend
+from haproxy_voip.core.address import Flow
+from haproxy_voip.proxy.authentication import Challenged
+from haproxy_voip.proxy.backends import Backends
+from haproxy_voip.proxy.call import Call
+from haproxy_voip.proxy.caller import Incoming
+from haproxy_voip.proxy.calls import Calls
+from haproxy_voip.proxy.facts import MessageRefused
+from haproxy_voip.proxy.forward import Forward
+from haproxy_voip.proxy.inquiry import Inquiries
+from haproxy_voip.proxy.invitation import Invitation
+from haproxy_voip.proxy.leg import Leg, Side
+from haproxy_voip.proxy.network import NoListener
+from haproxy_voip.proxy.registrar import Registrar
+from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.subscriptions import Subscription, Subscriptions
+from haproxy_voip.proxy.upstream import Upstream
+from haproxy_voip.sip.errors import MessageError
+from haproxy_voip.sip.message import Header, Request, header, response_to
+from haproxy_voip.sip.transactions import RequestReceived, ServerTransaction
+
+# Extensions that work end to end through us, because what they need crosses; any other in Require gets 420.
+EXTENSIONS = (
+    "100rel", "timer", "replaces", "norefersub", "tdialog", "join", "eventlist", "path", "outbound", "from-change",
+    "histinfo", "answermode", "early-session", "precondition", "recipient-list-message", "multiple-refer",
+    "explicitsub", "nosub", "resource-priority", "uui", "199",
+)  # fmt: skip
+METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, PRACK, INFO, REFER, NOTIFY, SUBSCRIBE, MESSAGE, PUBLISH"
+SUPPORTED = "path, outbound, replaces, timer, 100rel"
+
+
+@dataclass(slots=True)
+class Parts:
+    """Those who take requests."""
+
+    backends: Backends
+    registrar: Registrar
+    calls: Calls
+    inquiries: Inquiries
+    subscriptions: Subscriptions
+    upstream: Upstream
+
+
+class Reception:
+    """Receives requests from the transaction layer."""
+
+    def __init__(self, shared: Shared, parts: Parts) -> None:
+        self._shared = shared
+        self._parts = parts
+
+    def request(self, received: RequestReceived, now: float) -> list[Output]:
+        """Take a request; a peer's mistake is answered with what the error carries."""
+        transaction, request = received.transaction, received.request
+        if transaction is None:
+            return self._ack(request, received.flow, now)
+        try:
+            if request.method == "CANCEL":
+                return self._cancel(received, transaction, now)
+            if request.to.tag is not None:
+                return self._in_dialog(transaction, request, received.flow, now)
+            return self._outside(transaction, request, received.flow, now)
+        except MessageError as error:
+            fact = MessageRefused(received.flow, error.status, error.reason)
+            return [*self._shared.refuse(transaction, error.status, now, error.headers), fact]
+        except NoListener as error:
+            return [*self._shared.refuse(transaction, 500, now), MessageRefused(received.flow, 500, str(error))]
+
+    # -- inside a dialog ----------------------------------------------------------------------------
+
+    def _ack(self, request: Request, flow: Flow, now: float) -> list[Output]:
+        leg = self._leg(request)
+        waiting = None if leg is None else leg.answers.get(request.cseq.number)
+        if leg is None or waiting is None:
+            return []
+        if leg.side is Side.CLIENT:
+            leg.flow = flow
+        try:
+            return waiting.acknowledged(request, now)
+        except MessageError as error:
+            # The answer of a delayed offer is bad: there is no answer to an ACK, so the call ends.
+            return leg.bridge.gone(leg, error.reason, now)
+
+    def _leg(self, request: Request) -> Leg | None:
+        return self._shared.legs.find(request.call_id, request.to.tag or "", request.from_.tag or "")
+
+    def _cancel(self, received: RequestReceived, transaction: ServerTransaction, now: float) -> list[Output]:
+        """RFC 3261 section 9.2."""
+        if received.cancels is None:
+            return self._shared.refuse(transaction, 481, now)
+        outputs = self._shared.refuse(transaction, 200, now)
+        owner = received.cancels.owner
+        if isinstance(owner, Call | Forward):
+            outputs += owner.cancelled(received.request, now)
+        return outputs
+
+    def _in_dialog(self, transaction: ServerTransaction, request: Request, flow: Flow, now: float) -> list[Output]:
+        leg = self._leg(request)
+        if leg is None and request.method == "NOTIFY":
+            leg = self._parts.subscriptions.early(request, flow)
+        if leg is None:
+            raise MessageError("no such dialog", status=481)
+        self._check_hops(request)
+        leg.dialog.accepts(request)
+        if leg.side is Side.CLIENT:
+            leg.flow = flow
+        leg.dialog.refresh_target(request)
+        if request.method == "BYE" and isinstance(leg.bridge, Call):
+            return leg.bridge.bye(leg, transaction, now)
+        leg.bridge.accept(request, leg)
+        assert leg.peer is not None
+        outputs = Forward(self._shared, transaction, leg, leg.peer).start(now)
+        if isinstance(leg.bridge, Subscription):
+            leg.bridge.passed(request, leg, now)
+        return outputs
+
+    # -- outside any dialog -------------------------------------------------------------------------
+
+    def _outside(self, transaction: ServerTransaction, request: Request, flow: Flow, now: float) -> list[Output]:
+        self._check_extensions(request)
+        backend = self._shared.network.backend_at(flow.remote)
+        if backend is not None:
+            return self._from_backend(backend, transaction, request, now)
+        if request.method == "OPTIONS" and not request.request_uri.user:
+            return self._options(transaction, now)
+        self._check_hops(request)
+        user = self._shared.authentication.check(request, flow, now)
+        if isinstance(user, Challenged):
+            outputs = self._shared.refuse(transaction, user.status, now, user.headers)
+            return outputs if user.fact is None else [*outputs, user.fact]
+        if request.method == "REGISTER":
+            return self._parts.registrar.register(user, transaction, flow, now)
+        return self._from_client(user, transaction, request, now)
+
+    def _from_client(self, user: str, transaction: ServerTransaction, request: Request, now: float) -> list[Output]:
+        hidden = self._shared.topology.hidden(Side.CLIENT, _hosts(request, transaction.flow))
+        try:
+            backend = self._parts.backends.pool.choose()
+        except NoBackend as error:
+            raise MessageError(str(error), status=503) from None
+        target = Invitation.to_backend(self._shared, backend, user, request)
+        if request.method != "INVITE":
+            return self._parts.inquiries.ask(transaction, hidden, target, now)
+        self._parts.upstream.active(user, now)
+        incoming = Incoming(transaction, request, transaction.flow, hidden)
+        return self._parts.upstream.before_call(
+            self._parts.registrar.bindings.of(target.name), backend, lambda at: self._invite(incoming, target, at), now
+        )
+
+    def _invite(self, incoming: Incoming, target: Invitation, now: float) -> list[Output]:
+        try:
+            return self._parts.calls.invite(incoming, target, now)
+        except MessageError as error:
+            return self._shared.refuse(incoming.transaction, error.status, now, error.headers)
+
+    def _from_backend(self, backend: str, transaction: ServerTransaction, request: Request, now: float) -> list[Output]:
+        """For a contact of ours: its user part is the token of a client's contact."""
+        binding = self._parts.registrar.bindings.get(request.request_uri.user or "")
+        if request.method == "OPTIONS":
+            # Whether a phone is there is for us to know; asking it for each backend would multiply.
+            return self._options(transaction, now) if binding or not request.request_uri.user else self._absent()
+        if binding is None:
+            return self._absent()
+        if not self._parts.registrar.reachable(binding):
+            raise MessageError(f"the connection of {binding.aor} is lost", status=480)
+        self._check_hops(request)
+        target = Invitation.to_client(self._shared, backend, binding)
+        hidden = self._shared.topology.hidden(Side.BACKEND, ())
+        if request.method != "INVITE":
+            return self._parts.inquiries.ask(transaction, hidden, target, now)
+        self._parts.upstream.active(binding.aor, now)
+        return self._parts.calls.invite(Incoming(transaction, request, transaction.flow, hidden), target, now)
+
+    def _absent(self) -> list[Output]:
+        raise MessageError("no such contact here (any more)", status=404)
+
+    def _options(self, transaction: ServerTransaction, now: float) -> list[Output]:
+        """About ourselves (RFC 3261 section 11)."""
+        headers = [header("Allow", METHODS), header("Accept", "application/sdp"), header("Supported", SUPPORTED)]
+        tag = self._shared.chance.token()
+        return self._shared.answer(transaction, response_to(transaction.request, 200, None, tag, headers), now)
+
+    # -- checks -------------------------------------------------------------------------------------
+
+    def _check_hops(self, request: Request) -> None:
+        if request.max_forwards == 0:
+            raise MessageError("Max-Forwards is 0", status=483)
+
+    def _check_extensions(self, request: Request) -> None:
+        """RFC 3261 section 8.2.2.3 and 16.3 step 5."""
+        wanted = (*request.option_tags("require"), *request.option_tags("proxy-require"))
+        unknown: list[Header] = [header("Unsupported", tag) for tag in wanted if tag not in EXTENSIONS]
+        if unknown:
+            raise MessageError("unsupported extension", status=420, headers=tuple(unknown))
+
+
+def _hosts(request: Request, flow: Flow) -> tuple[str, ...]:
+    """Hosts by which a client could be told: where it sends from and what it calls itself."""
+    contacts = [contact.uri.host for contact in request.contacts if not contact.star]
+    return (flow.remote.host, *contacts, request.top_via.host)

@@ -1,0 +1,69 @@
+"""The registrar our clients see (RFC 3261 section 10.3).
+
+It answers at once and by itself; that the backends hear of a contact is upstream.py's business, and a client's
+refresh never waits for them.
+"""
+
+from __future__ import annotations
+
+from haproxy_voip.core.address import Flow
+from haproxy_voip.proxy.facts import Registered, Unregistered
+from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.upstream import Upstream
+from haproxy_voip.sip.bindings import Binding, Bindings
+from haproxy_voip.sip.errors import MessageError
+from haproxy_voip.sip.message import header, response_to
+from haproxy_voip.sip.registration import RegistrationRules, read_registration
+from haproxy_voip.sip.transactions import ServerTransaction
+
+
+class Registrar:
+    """Takes REGISTER requests of authenticated users. A binding's `aor` is the plain user name here."""
+
+    def __init__(self, shared: Shared, upstream: Upstream) -> None:
+        timers, limits = shared.config.timers, shared.config.limits
+        self._shared = shared
+        self._upstream = upstream
+        self._rules = RegistrationRules(
+            min_expires=int(timers.min_expires),
+            max_expires=int(timers.max_expires),
+            default_expires=int(timers.default_expires),
+            max_contacts=limits.max_contacts,
+        )
+        self._limit = limits.max_registrations
+        self.bindings = Bindings(self._rules, shared.chance)
+
+    def register(self, user: str, transaction: ServerTransaction, flow: Flow, now: float) -> list[Output]:
+        """Apply a REGISTER of this user. Raises MessageError; nothing is changed then."""
+        request = transaction.request
+        registration = read_registration(request, flow, self._rules)
+        registration.aor = user
+        if registration.contacts and len(self.bindings) >= self._limit and not self.bindings.of(user):
+            raise MessageError("limits.max_registrations is reached", status=503)
+        change = self.bindings.register(registration, now)
+        self._shared.alarms.set(self, self.bindings.deadline)
+        answer = response_to(request, 200, None, self._shared.chance.token())
+        answer.headers.extend(header("Contact", binding.contact(now)) for binding in change.current)
+        answer.headers.extend(header("Path", path) for path in registration.path)
+        if any(contact.outbound for contact in registration.contacts) and "outbound" in request.option_tags(
+            "supported"
+        ):
+            answer.add("Require", "outbound")  # RFC 5626 section 6: the flow will be used
+        outputs = self._shared.answer(transaction, answer, now)
+        for binding in change.removed:
+            outputs += [Unregistered(user, binding.uri, "by its own wish"), *self._upstream.remove(binding, now)]
+        for binding in change.added:
+            outputs += [Registered(user, binding.uri, flow), *self._upstream.add(binding, now)]
+        return outputs
+
+    def wake(self, now: float) -> list[Output]:
+        """Contacts that were not refreshed are gone."""
+        outputs: list[Output] = []
+        for binding in self.bindings.expire(now):
+            outputs += [Unregistered(binding.aor, binding.uri, "expired"), *self._upstream.remove(binding, now)]
+        self._shared.alarms.set(self, self.bindings.deadline)
+        return outputs
+
+    def reachable(self, binding: Binding) -> bool:
+        """Whether the flow its REGISTER came by is still there (RFC 5626 section 5.3)."""
+        return not binding.flow.connection or self._shared.network.is_open(binding.flow)

@@ -1,0 +1,131 @@
+"""What the parts of one node share: its tables, its alarms and the few things they all do."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from haproxy_voip.configuration.model import Config
+from haproxy_voip.core.address import Flow
+from haproxy_voip.core.chance import Chance
+from haproxy_voip.core.deadlines import Deadlines
+from haproxy_voip.core.effects import Send
+from haproxy_voip.proxy.authentication import Authentication
+from haproxy_voip.proxy.effects import NodeEffect
+from haproxy_voip.proxy.facts import NodeFact
+from haproxy_voip.proxy.leg import Leg, Legs
+from haproxy_voip.proxy.network import Network
+from haproxy_voip.proxy.topology import Topology
+from haproxy_voip.rtp.ports import PortPool
+from haproxy_voip.sip.errors import REASON_PHRASES
+from haproxy_voip.sip.message import Header, Request, Response, header, response_to
+from haproxy_voip.sip.timers import Timing
+from haproxy_voip.sip.transactions import (
+    ClientTransaction,
+    Outgoing,
+    ServerTransaction,
+    TransactionOutput,
+    Transactions,
+)
+
+Output = NodeEffect | NodeFact
+
+RETRY_AFTER = "2"  # seconds; long enough to spread a storm, short enough that a phone user tries again
+FORWARDED_MAX = 70  # RFC 3261 section 8.1.1.6
+
+
+class Wakeable(Hashable, Protocol):
+    """Something with a deadline of its own in `Shared.alarms`."""
+
+    def wake(self, now: float) -> list[Output]:
+        """The deadline has come."""
+
+
+class Owner(Protocol):
+    """Who asked something in a client transaction and hears what becomes of it."""
+
+    def response(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
+        """A response came, provisional or final."""
+
+    def failed(self, transaction: ClientTransaction, reason: str, now: float) -> list[Output]:
+        """No final response will come: timed out, or the transport failed. Never to be mistaken for an answer."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """One for a node; see each part's own docstring."""
+
+    config: Config
+    chance: Chance
+    network: Network
+    transactions: Transactions
+    legs: Legs
+    topology: Topology
+    ports: PortPool
+    authentication: Authentication
+    timing: Timing
+    now: float = 0.0  # of the event in hand
+    alarms: Deadlines[Wakeable] = field(default_factory=Deadlines)
+    streams: int = 0  # the last media stream number given
+
+    def ask(self, request: Request, flow: Flow, owner: Owner, now: float) -> tuple[ClientTransaction, list[Output]]:
+        """Send a request in a client transaction of its own."""
+        outgoing = Outgoing(request, flow, self.network.sent_by(flow), owner)
+        transaction, outputs = self.transactions.request(outgoing, now)
+        return transaction, _effects(outputs)
+
+    def answer(self, transaction: ServerTransaction, response: Response, now: float) -> list[Output]:
+        """Send a response in its server transaction."""
+        return _effects(self.transactions.respond(transaction, response, now))
+
+    def cancel(self, transaction: ClientTransaction, headers: Sequence[Header], now: float) -> list[Output]:
+        """Cancel an INVITE of ours."""
+        return _effects(self.transactions.cancel(transaction, headers, now))
+
+    def refuse(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        now: float,
+        headers: Sequence[Header] = (),
+        reason: str | None = None,
+    ) -> list[Output]:
+        """Answer a request ourselves; a tag of ours is added where the request has none."""
+        request = transaction.request
+        tag = self.chance.token() if request.to.tag is None else None
+        if status == 503:
+            headers = (*headers, header("Retry-After", RETRY_AFTER))
+        response = response_to(request, status, reason or REASON_PHRASES.get(status), tag, headers)
+        return self.answer(transaction, response, now)
+
+    def answer_challenge(self, response: Response, request: Request, user: str) -> Header | None:
+        """The header that answers a backend's challenge for this user of ours, or None when we cannot."""
+        return self.authentication.answer(response, request, user)
+
+    def send_ack(self, leg: Leg, cseq: int, headers: Sequence[Header] = (), body: bytes = b"") -> list[Output]:
+        """Acknowledge a 2xx on this leg, and remember how (RFC 3261 section 13.2.2.4)."""
+        ack = leg.dialog.ack(cseq)
+        ack.headers.extend(headers)
+        ack.body = body
+        branch = f"z9hG4bK{self.chance.token()}"
+        transport = leg.flow.transport.upper()
+        ack.prepend("Via", f"SIP/2.0/{transport} {self.network.sent_by(leg.flow)};branch={branch};rport")
+        data = leg.acks[cseq] = ack.encode()
+        return [Send(leg.flow, data)]
+
+    def next_stream(self) -> int:
+        """A number for a media stream, never used before."""
+        self.streams += 1
+        return self.streams
+
+
+def _effects(outputs: list[TransactionOutput]) -> list[Output]:
+    """What the transaction layer wants done. When asked (rather than told) something, it wants nothing else."""
+    return [item for item in outputs if isinstance(item, Send)]
+
+
+def hops_left(request: Request) -> int:
+    """Max-Forwards for the request we send on behalf of this one (RFC 3261 section 16.6, step 3)."""
+    hops = request.max_forwards
+    return FORWARDED_MAX if hops is None else hops - 1

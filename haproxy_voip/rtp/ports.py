@@ -1,0 +1,68 @@
+"""Pairs of media ports (RFC 3550 section 11: RTP even, RTCP the next odd one).
+
+Deterministic: the port that has rested longest is given out next; at first they go upwards.
+Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+# Somebody else holds the port. Long enough not to try it on every call, short enough to have it back the same day.
+BROKEN_SECONDS = 300.0
+
+
+class NoPorts(Exception):
+    """Every pair is in use or resting; answer 503 with Retry-After, or refuse the m-line."""
+
+
+class PortPool:
+    """The pairs whose even port is in `low`-`high` and whose odd port is too.
+
+    A pair given back rests for `quarantine` seconds: what its last peer still sends must not reach the next call.
+    """
+
+    __slots__ = ("_broken", "_free", "_quarantine", "_resting", "_taken")
+
+    def __init__(self, low: int, high: int, quarantine: float) -> None:
+        """Raises ValueError when there is not one pair between 1 and 65535."""
+        first = low + low % 2
+        if not 0 < low <= high <= 65535 or first + 1 > high:
+            raise ValueError(f"{low}-{high} holds no pair of an even and the next odd port")
+        self._free = deque(range(first, high, 2))
+        self._taken: set[int] = set()
+        # Each in the order of its times, because each has one duration only.
+        self._resting: deque[tuple[float, int]] = deque()
+        self._broken: deque[tuple[float, int]] = deque()
+        self._quarantine = quarantine
+
+    def take(self, now: float) -> int:
+        """An even port that nobody uses. Raises NoPorts."""
+        self._release(now)
+        if not self._free:
+            raise NoPorts(
+                f"{len(self._taken)} port pairs in use, {len(self._resting)} resting, {len(self._broken)} broken"
+            )
+        port = self._free.popleft()
+        self._taken.add(port)
+        return port
+
+    def give_back(self, port: int, now: float) -> None:
+        """This pair is no longer used. Giving back what was not taken is our mistake."""
+        self._taken.remove(port)
+        self._resting.append((now + self._quarantine, port))
+
+    def broken(self, port: int, now: float) -> None:
+        """This pair, taken before, cannot be bound: leave it alone for a while."""
+        self._taken.remove(port)
+        self._broken.append((now + BROKEN_SECONDS, port))
+
+    @property
+    def in_use(self) -> int:
+        """How many pairs are taken."""
+        return len(self._taken)
+
+    def _release(self, now: float) -> None:
+        for waiting in (self._resting, self._broken):
+            while waiting and waiting[0][0] <= now:
+                self._free.append(waiting.popleft()[1])

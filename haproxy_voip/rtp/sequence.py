@@ -1,0 +1,84 @@
+"""What a receiver counts of one RTP stream: loss and jitter (RFC 3550 appendices A.1, A.3, A.8).
+
+Pure integers, one call for each packet. The source has been judged before (`flow.Latch`), so A.1's probation of a new
+SSRC is left out: a new SSRC starts a new count at once, and what was lost before stays counted.
+"""
+
+from __future__ import annotations
+
+NONE = -1  # no such sequence number, timestamp or SSRC
+SEQUENCES = 1 << 16
+HALF_TIMESTAMPS = 1 << 31
+# RFC 3550 A.1: a step this large forward, or this far back, is a restart once the next packet confirms it.
+MAX_DROPOUT = 3000
+MAX_MISORDER = 100
+
+
+class Reception:
+    """The count of one direction."""
+
+    __slots__ = ("_clock_hz", "_confirming", "_highest", "_jitter", "_missing", "_ssrc", "_timestamp", "_transit")
+
+    def __init__(self, clock_hz: int) -> None:
+        self._clock_hz = clock_hz
+        self._ssrc = NONE
+        self._highest = 0  # extended: how often it went round, then the 16 bits
+        self._missing = 0  # expected less received; below 0 when packets came twice
+        self._confirming = NONE  # the sequence number that would make a wild one before it a restart
+        self._jitter = 0.0  # timestamp units
+        self._timestamp = NONE
+        self._transit = 0.0  # timestamp units, with an offset nobody knows
+
+    def arrived(self, sequence: int, timestamp: int, ssrc: int, now: float) -> None:
+        """Count one packet; `now` is monotonic seconds."""
+        if ssrc == self._ssrc and (sequence - self._highest) & 0xFFFF == 1:
+            self._highest += 1
+        elif not self._out_of_order(sequence, ssrc):
+            return
+        if timestamp == self._timestamp:
+            # More of one video frame, or of one telephone event (RFC 4733): sent later than its timestamp says.
+            return
+        transit = now * self._clock_hz - timestamp
+        if self._timestamp != NONE:
+            difference = abs(transit - self._transit)
+            if difference > HALF_TIMESTAMPS:  # the timestamp went round
+                difference = abs(difference - 2 * HALF_TIMESTAMPS)
+            self._jitter += (difference - self._jitter) * 0.0625
+        self._timestamp = timestamp
+        self._transit = transit
+
+    def _out_of_order(self, sequence: int, ssrc: int) -> bool:
+        """Count a packet that is not simply the next one; False when it is too wild to be counted."""
+        step = (sequence - self._highest) & 0xFFFF
+        if ssrc != self._ssrc or sequence == self._confirming:
+            self._ssrc, self._highest = ssrc, sequence
+            self._timestamp = self._confirming = NONE
+        elif 0 < step < MAX_DROPOUT:
+            self._highest += step
+            self._missing += step - 1
+        elif step == 0 or step > SEQUENCES - MAX_MISORDER:
+            self._missing -= 1  # late, or doubled
+        else:
+            self._confirming = (sequence + 1) & 0xFFFF
+            return False
+        return True
+
+    def retime(self, clock_hz: int) -> None:
+        """The payload has another clock from here on; its jitter starts anew."""
+        if clock_hz != self._clock_hz:
+            self._clock_hz, self._jitter, self._timestamp = clock_hz, 0.0, NONE
+
+    @property
+    def highest(self) -> int:
+        """The extended highest sequence number received (A.1), 0 before the first packet."""
+        return self._highest
+
+    @property
+    def lost(self) -> int:
+        """Packets expected and not received (A.3), never below 0 for doubled ones."""
+        return max(0, self._missing)
+
+    @property
+    def jitter(self) -> float:
+        """Seconds (A.8)."""
+        return self._jitter / self._clock_hz

@@ -1,0 +1,73 @@
+"""Whether two descriptions speak of the same streams (RFC 3264 section 6.1, RFC 3551 section 6).
+
+A phone that already rings answers one offer; to pass its answer on to another backend, that one's offer must
+mean the same by every payload type.
+"""
+
+from __future__ import annotations
+
+from haproxy_voip.sip.sdp.description import Description, MediaSection
+
+# Static payload types (RFC 3551 tables 4 and 5) as rtpmap would name them.
+STATIC_CODECS: dict[str, str] = {
+    "0": "pcmu/8000", "3": "gsm/8000", "4": "g723/8000", "5": "dvi4/8000", "6": "dvi4/16000", "7": "lpc/8000",
+    "8": "pcma/8000", "9": "g722/8000", "10": "l16/44100/2", "11": "l16/44100", "12": "qcelp/8000", "13": "cn/8000",
+    "14": "mpa/90000", "15": "g728/8000", "16": "dvi4/11025", "17": "dvi4/22050", "18": "g729/8000",
+    "25": "celb/90000", "26": "jpeg/90000", "28": "nv/90000", "31": "h261/90000", "32": "mpv/90000",
+    "33": "mp2t/90000", "34": "h263/90000",
+}  # fmt: skip
+# What an answer to one offer answers for that offer alone.
+KEYING = ("crypto", "fingerprint", "setup", "ice-ufrag")
+# Which events a telephone-event stream may carry is a hint; all agree on 0-15.
+EVENTS = "telephone-event/"
+
+
+def codecs(description: Description, section: MediaSection) -> dict[str, tuple[str, frozenset[str]]]:
+    """Payload type -> (encoding/clock[/channels] in lower case, format parameters), for the formats of the m-line."""
+    names: dict[str, str] = {}
+    parameters: dict[str, frozenset[str]] = {}
+    for name, value in description.attributes(section):
+        if name == "rtpmap":
+            payload_type, _, codec = value.partition(" ")
+            names[payload_type] = codec.strip().lower().removesuffix("/1")
+        elif name == "fmtp":
+            payload_type, _, text = value.partition(" ")
+            parameters[payload_type] = frozenset(part.strip().lower() for part in text.split(";") if part.strip())
+    mapping = {}
+    for payload_type in section.formats:
+        codec = names.get(payload_type) or STATIC_CODECS.get(payload_type, "")
+        hints = codec.startswith(EVENTS)
+        mapping[payload_type] = (codec, frozenset() if hints else parameters.get(payload_type, frozenset()))
+    return mapping
+
+
+def codecs_equal(first: Description, second: Description) -> bool:
+    """Whether an answer to one offer is also an answer to the other.
+
+    True when they have the same m-lines in the same order, each with the same protocol, formats, meaning of
+    each payload type, and keys. Addresses, ports, order of preference and direction may differ.
+    """
+    if len(first.medias) != len(second.medias):
+        return False
+    return all(
+        _same_media(first, section, second, other) for section, other in zip(first.medias, second.medias, strict=True)
+    )
+
+
+def _same_media(first: Description, section: MediaSection, second: Description, other: MediaSection) -> bool:
+    return (
+        section.kind == other.kind
+        and section.proto.upper() == other.proto.upper()
+        and section.rejected == other.rejected
+        and codecs(first, section) == codecs(second, other)
+        and _keying(first, section) == _keying(second, other)
+    )
+
+
+def _keying(description: Description, section: MediaSection) -> list[tuple[str, str]]:
+    return [pair for pair in description.attributes(section) if pair[0] in KEYING]
+
+
+def answer_fits(offer: Description, answer: Description) -> bool:
+    """Whether the answer has the offer's m-lines (RFC 3264 section 6: "exactly the same number", in order)."""
+    return [section.kind for section in offer.medias] == [section.kind for section in answer.medias]

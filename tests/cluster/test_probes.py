@@ -1,0 +1,69 @@
+"""The pending probe, and our own pauses."""
+
+import pytest
+
+from haproxy_voip.cluster.probes import LATE_SECONDS, LOOKS_MAX, REMEMBERED_MAX, SECOND_LOOK_SECONDS, Probes
+
+TIMEOUT = 0.060
+
+
+def expires_at(probes: Probes) -> float:
+    assert probes.pending is not None
+    return probes.pending.expires_at
+
+
+def test_an_expired_probe_is_looked_at_once_more_before_it_is_given_up() -> None:
+    probes = Probes(TIMEOUT)
+    assert probes.send(0.0) == 1
+    assert probes.expired(0.059) is None and expires_at(probes) == TIMEOUT
+    assert probes.expired(TIMEOUT) is None
+    assert expires_at(probes) == pytest.approx(TIMEOUT + SECOND_LOOK_SECONDS)
+    given_up = probes.expired(expires_at(probes))
+    assert given_up is not None and given_up.number == 1 and probes.pending is None
+
+
+def test_after_a_stall_the_probe_gets_a_fresh_timeout() -> None:
+    probes = Probes(TIMEOUT)
+    probes.send(0.0)
+    assert probes.expired(2.0) is None
+    assert expires_at(probes) == pytest.approx(2.0 + TIMEOUT)
+
+
+def test_a_stall_reported_by_the_driver_moves_the_deadline_by_as_much() -> None:
+    probes = Probes(TIMEOUT)
+    probes.send(0.0)
+    probes.stalled(2.0)
+    assert expires_at(probes) == pytest.approx(2.0 + TIMEOUT)
+    probes.settle()
+    probes.stalled(2.0)
+    assert probes.pending is None
+
+
+def test_a_process_that_is_always_late_gives_a_probe_up_all_the_same() -> None:
+    probes = Probes(TIMEOUT)
+    probes.send(0.0)
+    for _ in range(LOOKS_MAX):
+        assert probes.expired(expires_at(probes) + 2 * LATE_SECONDS) is None
+    assert probes.expired(expires_at(probes) + 2 * LATE_SECONDS) is not None
+
+
+def test_a_round_trip_measured_across_our_own_stall_says_nothing_of_the_backend() -> None:
+    probes = Probes(TIMEOUT)
+    probes.send(0.0)
+    probes.answered(1)
+    probes.measured(1, 0.001)
+    before = probes.round_trip.timeout
+    probes.send(0.1)
+    probes.expired(2.0)
+    probes.measured(2, 1.9)
+    assert probes.round_trip.timeout == before
+
+
+def test_an_answer_counts_once_and_old_probes_are_forgotten() -> None:
+    probes = Probes(TIMEOUT)
+    for number in range(1, REMEMBERED_MAX + 2):
+        assert probes.send(float(number)) == number
+    assert probes.answered(1) is None
+    assert probes.answered(2) == 2.0
+    assert probes.answered(2) is None
+    assert probes.answered(99) is None

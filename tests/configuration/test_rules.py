@@ -1,0 +1,75 @@
+"""What must hold between values that are each right by themselves."""
+
+from pathlib import Path
+
+import pytest
+
+from haproxy_voip.configuration.rules import RULES
+from tests.configuration.samples import BACKENDS, MINIMAL, PROXY, loaded, mistakes
+
+USERS = "users: users.yaml\n"
+
+
+def listening(*endpoints: str, more: str = "") -> str:
+    listen = ", ".join(f"'{endpoint}'" for endpoint in endpoints)
+    return f"proxy: {{domain: v.example, {more} sip: {{listen: [{listen}]}}}}\n{USERS}"
+
+
+def to(*endpoints: str) -> str:
+    return "backends:\n" + "".join(f"  b{n}: {{sip: '{endpoint}'}}\n" for n, endpoint in enumerate(endpoints))
+
+
+ONE = "udp:192.0.2.10:5060"
+ADVERTISED = "advertise: 203.0.113.10,"
+REFUSED = [
+    (listening() + BACKENDS, "x.yaml:1: proxy.sip.listen: is empty"),
+    (listening(ONE, ONE) + BACKENDS, "proxy.sip.listen[1]: udp:192.0.2.10:5060 takes the port of udp:192.0.2.10:5060"),
+    (listening(ONE, "udp:0.0.0.0:5060", more=ADVERTISED) + BACKENDS, "listen[1]: udp:0.0.0.0:5060 takes the port"),
+    (listening(ONE, "tcp:192.0.2.10:5061", "tls:192.0.2.10:5061") + BACKENDS, "listen[2]: tls:192.0.2.10:5061 takes"),
+    (listening(ONE, "tls:192.0.2.10:5061") + BACKENDS, "listen[1]: tls:192.0.2.10:5061 needs a certificate"),
+    (listening("udp:0.0.0.0:5060") + BACKENDS, "write the IPv4 address others reach as proxy.advertise"),
+    (listening(ONE, "udp:[::]:5060", more=ADVERTISED) + BACKENDS, "write the IPv6 address others reach"),
+    (PROXY + USERS + "backends: {}\n", "x.yaml:3: backends: is empty"),
+    (listening(ONE) + to(ONE), "backends.b0.sip: udp:192.0.2.10:5060 is the proxy itself"),
+    (listening("udp:0.0.0.0:5060", more=ADVERTISED) + to("udp:203.0.113.10:5060"), "is the proxy itself"),
+    (listening("udp:10.0.0.5:5060", more=ADVERTISED) + to("udp:203.0.113.10:5060"), "is the proxy itself"),
+    (listening("udp:0.0.0.0:5060", more=ADVERTISED) + to("udp:127.0.0.1:5060"), "is the proxy itself"),
+    (listening(ONE) + to("udp:0.0.0.0:5070"), "is nobody's address"),
+    (listening(ONE) + to("udp:192.0.2.11:5060", "udp:192.0.2.11:5060"), "backends.b1.sip: udp:192.0.2.11:5060 is b0"),
+    (listening(ONE) + to("tcp:192.0.2.11:5060"), "no listener speaks tcp over IPv4"),
+    (listening(ONE) + to("udp:[2001:db8::1]:5060"), "no listener speaks udp over IPv6"),
+    (listening("udp:192.0.2.10:20500") + BACKENDS, "media.ports: 20000-29999 holds the port of udp:192.0.2.10:20500"),
+    (MINIMAL + "health: {inter: 50ms}\n", "health.timeout: 60ms is longer than inter, 50ms; write at most 50ms"),
+    (MINIMAL + "health: {fastinter: 1s}\n", "health.fastinter: 1s is longer than inter, 100ms"),
+    (MINIMAL + "timers: {min_expires: 2h}\n", "timers.max_expires: 1h is less than min_expires; write at least 2h"),
+    (MINIMAL + "timers: {max_expires: 10m}\n", "timers.default_expires: 1h lies outside min_expires to max_expires"),
+    (MINIMAL + "timers: {min_session_expires: 1h}\n", "timers.session_expires: 30m is less than min_session_expires"),
+    (MINIMAL + "limits: {max_registrations: 5}\n", "limits.max_contacts: 10 is more than max_registrations"),
+    (PROXY + BACKENDS, "x.yaml:1: users: missing, and the proxy challenges the phones; write users: users.yaml"),
+]
+ALLOWED = [
+    listening(ONE, "tcp:192.0.2.10:5060") + BACKENDS,
+    listening(ONE, "udp:192.0.2.9:5060") + BACKENDS,
+    listening("udp:0.0.0.0:5060", more=ADVERTISED) + to("udp:127.0.0.11:5070"),
+    listening("udp:0.0.0.0:5060", "udp:[2001:db8::10]:5060", more=ADVERTISED) + BACKENDS,
+    listening("udp:127.0.0.1:5060") + to("udp:127.0.0.11:5060"),
+    listening("tcp:192.0.2.10:20500", ONE) + BACKENDS,
+    listening("udp:192.0.2.10:20500") + BACKENDS + "media: {listen: 192.0.2.9}\n",
+    MINIMAL + "health: {inter: 50ms, timeout: 50ms}\n",
+]
+
+
+@pytest.mark.parametrize(("text", "says"), REFUSED)
+def test_values_that_cannot_stand_together_are_refused(tmp_path: Path, text: str, says: str) -> None:
+    assert any(says in mistake for mistake in mistakes(tmp_path, text)), mistakes(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ALLOWED)
+def test_values_that_can_are_not(tmp_path: Path, text: str) -> None:
+    loaded(tmp_path, text)
+
+
+def test_every_rule_is_refused_somewhere_above() -> None:
+    told = " ".join(says for _, says in REFUSED)
+    words = {"listeners": "listen", "authentication": "users"}
+    assert all(words.get(rule.check.__name__, rule.check.__name__) in told for rule in RULES)

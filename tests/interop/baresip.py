@@ -1,0 +1,169 @@
+"""baresip as a phone, in a network namespace of its own.
+
+baresip takes no loopback interface for media, so it gets a veth pair: the test's side has SERVER_SIDE, where the server or
+proxy under test must listen; the phone's side has PHONE_SIDE. Phones sit behind the same link at different ports.
+"""
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import wave
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.interop.audio import RATE, read_wav, tone
+from tests.interop.processes import Process, ProcessError, wait_until
+from tests.interop.servers import REALM, password
+
+# RFC 2544's range for tests between two interfaces: it is nobody's real network. Not 192.0.2.0/24: containers and virtual
+# machines use that for their own uplink.
+SERVER_SIDE = "198.18.77.1"
+PHONE_SIDE = "198.18.77.2"
+PREFIX = 30
+
+CONTROL_SECONDS = 5.0
+SOUND_SECONDS = 60  # of the tone it plays into a call
+MODULES = Path("/usr/lib/baresip/modules")
+
+
+class NetworkError(Exception):
+    """The link could not be made."""
+
+
+@dataclass(slots=True)
+class PhoneNetwork:
+    """A network namespace and a veth pair into it."""
+
+    name: str = field(default_factory=lambda: f"voip{os.getpid()}")  # at most 15 characters, as an interface's
+
+    def start(self) -> None:
+        route = _ip("-4", "route", "show", "to", "root", f"{SERVER_SIDE}/{PREFIX}").stdout
+        if any(not line.startswith("default") for line in route.splitlines()):
+            raise NetworkError(f"{SERVER_SIDE}/{PREFIX} is in use here: {route}")
+        _ip("netns", "add", self.name)
+        _ip("link", "add", self.name, "type", "veth", "peer", "name", "phone", "netns", self.name)
+        _ip("addr", "add", f"{SERVER_SIDE}/{PREFIX}", "dev", self.name)
+        _ip("link", "set", self.name, "up")
+        _ip("-n", self.name, "addr", "add", f"{PHONE_SIDE}/{PREFIX}", "dev", "phone")
+        _ip("-n", self.name, "link", "set", "phone", "up")
+        _ip("-n", self.name, "link", "set", "lo", "up")
+
+    def stop(self) -> None:
+        """Takes the pair away with the namespace. Nothing may run in it any more."""
+        _ip("link", "del", self.name)
+        _ip("netns", "del", self.name)
+
+
+def _ip(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, timeout=10, check=False)
+    if done.returncode != 0:
+        raise NetworkError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done
+
+
+def _response(control: socket.socket) -> str:
+    """The next answer to a command; events that come in between are passed over."""
+    data = b""
+    while True:
+        length, colon, rest = data.partition(b":")
+        if colon and len(rest) > int(length):
+            message, data = rest[: int(length)], rest[int(length) + 1 :]
+            if b'"response":true' in message:
+                return message.decode(errors="replace")
+            continue
+        more = control.recv(65535)
+        if not more:
+            raise ProcessError("baresip closed its control connection")
+        data += more
+
+
+@dataclass(slots=True, kw_only=True)
+class Baresip:
+    """One phone with one account. It answers calls by itself, plays one tone and records what it hears."""
+
+    network: PhoneNetwork
+    folder: Path
+    user: str
+    frequency: float  # Hz, of the tone it plays
+    server: str = SERVER_SIDE  # whom it registers with
+    port: int = 5070  # its own; two phones need two. Its control port is 1000 higher, its RTP ports are 4 x from here
+    transport: str = "udp"
+    process: Process | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it is registered."""
+        self._write_files()
+        argv = ["baresip", "-f", str(self.folder)]
+        self.process = Process(f"baresip {self.user}", argv, self.folder / "output", namespace=self.network.name)
+        self.process.start()
+        self.wait_for("200 OK", 10.0)
+
+    def wait_for(self, text: str, seconds: float) -> None:
+        """Until its output has `text`. Raises ProcessError with the output when it has not in time."""
+        output = self.folder / "output"
+        try:
+            wait_until(lambda: text in output.read_text(errors="replace"), seconds, f"baresip {self.user}: {text!r}")
+        except ProcessError as error:
+            raise ProcessError(f"{error}\n{self.process.tail() if self.process else ''}") from None
+
+    def command(self, name: str, parameters: str = "") -> str:
+        """Does what its menu can do (dial, hangup, hold, resume, transfer ...). Returns its answer."""
+        request = json.dumps({"command": name, "params": parameters}).encode()
+        with socket.create_connection((PHONE_SIDE, self._control_port), CONTROL_SECONDS) as control:
+            control.sendall(b"%d:%s," % (len(request), request))  # a netstring
+            answer = _response(control)
+        if '"ok":true' not in answer:
+            raise ProcessError(f"baresip {self.user} refused {name} {parameters}: {answer}")
+        return answer
+
+    def dial(self, number: str) -> None:
+        self.command("dial", f"sip:{number}@{REALM}")
+
+    def hang_up(self) -> None:
+        self.command("hangup")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.stop()
+
+    def heard(self) -> tuple[list[int], int]:
+        """What the last call sounded like, and its rate. Complete once the call has ended."""
+        files = sorted((self.folder / "record").glob("*-dec.wav"))
+        if not files:
+            raise ProcessError(f"baresip {self.user} recorded nothing\n{self.process.tail() if self.process else ''}")
+        return read_wav(files[-1])
+
+    @property
+    def _control_port(self) -> int:
+        return self.port + 1000
+
+    def _write_files(self) -> None:
+        (self.folder / "record").mkdir()
+        sound = self.folder / "tone.wav"
+        samples = tone(self.frequency, SOUND_SECONDS)
+        with wave.open(str(sound), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE)
+            file.writeframes(struct.pack(f"<{len(samples)}h", *samples))
+        rtp_low = 20000 + (self.port - 5070) * 100
+        modules = ["g711", "aufile", "aubridge", "sndfile"]
+        (self.folder / "config").write_text(
+            f"sip_listen {PHONE_SIDE}:{self.port}\n"
+            "net_interface phone\n"
+            f"rtp_ports {rtp_low}-{rtp_low + 99}\n"
+            f"audio_source aufile,{sound}\n"
+            "audio_player aubridge,nobody\n"
+            "audio_alert aubridge,nobody\n"
+            f"snd_path {self.folder / 'record'}\n"
+            f"module_path {MODULES}\n"
+            + "".join(f"module {name}.so\n" for name in modules)
+            + "module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n"
+            + f"ctrl_tcp_listen {PHONE_SIDE}:{self._control_port}\n"
+        )
+        (self.folder / "accounts").write_text(
+            f"<sip:{self.user}@{REALM}>;auth_pass={password(self.user)};answermode=auto;regint=300"
+            f';outbound="sip:{self.server};transport={self.transport}"\n'
+        )
