@@ -64,6 +64,9 @@ class ActiveChanged:
     new: str | None
     why: Cause
 
+    def __str__(self) -> str:
+        return f"active backend: {self.new or 'none'} (was {self.old or 'none'}): {self.why}"
+
 
 @dataclass(slots=True)
 class Evacuate:

@@ -10,7 +10,7 @@ from typing import Any
 from haproxy_voip.commands import DONE, REFUSED, UNREACHABLE, Failure, Parsers
 from haproxy_voip.commands.options import add_control, add_json, control_path
 from haproxy_voip.commands.tables import described
-from haproxy_voip.edge.control import ControlError, request
+from haproxy_voip.edge.control_client import ControlError, request
 
 NAMED = {
     "drain": "give a backend nothing new; what is on it stays until it ends",

@@ -11,7 +11,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
     lines = [[column.replace("_", " ") for column in columns]]
     lines += [[word(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    right = [all(isinstance(row.get(column), int | float | None) for row in rows) for column in columns]
+    right = [all(_is_number(row.get(column)) for row in rows) for column in columns]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if to_right else cell.ljust(width)
@@ -34,7 +34,7 @@ def described(result: Mapping[str, object]) -> str:
 def word(value: object) -> str:
     """One value, short. Nothing is shown as a dash, a flag as yes or nothing."""
     match value:
-        case None | "" | {} | []:
+        case None | "" | []:
             return "-"
         case bool():
             return "yes" if value else "-"
@@ -46,6 +46,10 @@ def word(value: object) -> str:
             return ", ".join(map(word, value)) or "-"
         case _:
             return str(value)
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _is_rows(value: object) -> bool:

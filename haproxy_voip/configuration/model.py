@@ -28,6 +28,7 @@ from haproxy_voip.core.address import Address, Endpoint
 Balance = Literal["failover", "round_robin", "least_calls", "hash"]
 RegistrationMode = Literal["mirror", "active"]
 Authentication = Literal["proxy", "backend"]
+DigestAlgorithm = Literal["SHA-256", "MD5"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
@@ -66,6 +67,9 @@ class ProxyConfig:
     Default: the listener's own. Needed where a listener is on `0.0.0.0` or `[::]`."""
     sip: SipConfig
     """Listeners."""
+    digest: tuple[Annotated[DigestAlgorithm, Choice(("SHA-256", "MD5"))], ...] = ("SHA-256", "MD5")
+    """Algorithms offered to phones, in this order (RFC 8760). `[MD5]` for old phones that fail over what they do not know.
+    One that not every user's secret is good for is never offered."""
     tls: TlsConfig | None = None
     """Certificate and key. Default: none; then there can be no `tls:` listener."""
 

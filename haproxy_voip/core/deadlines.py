@@ -59,11 +59,21 @@ class Deadlines(Generic[Key]):
     def due(self, now: float) -> list[Key]:
         """Remove and return every key whose time has come, earliest first."""
         keys = []
-        while (at := self.next) is not None and at <= now:
-            key = heapq.heappop(self._heap)[2]
-            del self._at[key]
+        while (key := self.pop(now)) is not None:
             keys.append(key)
         return keys
+
+    def pop(self, now: float) -> Key | None:
+        """Remove and return the earliest key whose time has come, or None.
+
+        For those whose coming due may move or drop the deadlines of others.
+        """
+        at = self.next
+        if at is None or at > now:
+            return None
+        key = heapq.heappop(self._heap)[2]
+        del self._at[key]
+        return key
 
     def _compact(self) -> None:
         self._heap = [(at, serial, key) for key, (at, serial) in self._at.items()]

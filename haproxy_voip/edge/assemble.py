@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+import traceback
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from haproxy_voip.configuration import users
-from haproxy_voip.configuration.errors import ConfigErrors
 from haproxy_voip.configuration.model import BackendConfig, Config, TlsConfig
 from haproxy_voip.core.address import Address, Endpoint, Transport
-from haproxy_voip.core.credential import Credential
 from haproxy_voip.core.effects import Close, Open, Send
+from haproxy_voip.edge.around import Around, BadUsers, ProxyNode
 from haproxy_voip.edge.canary import Canaries
 from haproxy_voip.edge.connecting import Target
 from haproxy_voip.edge.control import ControlServer
-from haproxy_voip.edge.driver import Driver, Reader
-from haproxy_voip.edge.facts import Listening, NotSupported, Stopping, UsersNotRead
+from haproxy_voip.edge.driver import Driver
+from haproxy_voip.edge.facts import Failed, Listening, NotSupported, Stopping, UsersNotRead
 from haproxy_voip.edge.media_userspace import Listener as MediaListener
 from haproxy_voip.edge.media_userspace import MediaRelay
 from haproxy_voip.edge.probes import Probes
@@ -40,35 +39,17 @@ from haproxy_voip.proxy.events import MediaFailed, MediaLatched, MediaReport, No
 CONNECT_TIMEOUT = 2.0
 
 
-class ProxyNode(Protocol):
-    """What is run: a machine that also takes new users."""
-
-    def receive(self, event: NodeEvent, now: float) -> list[Any]:
-        """Take one event."""
-
-    def wake(self, now: float) -> list[Any]:
-        """Act on what is due."""
-
-    @property
-    def deadline(self) -> float | None:
-        """When `wake` is next due."""
-
-    def replace_users(self, realm: str, credentials: Mapping[str, Credential]) -> None:
-        """Know these users from now on."""
-
-
-async def run(
-    config: Config, node: ProxyNode, readers: Iterable[Reader] = (), ready: Callable[[], None] = lambda: None
-) -> None:
-    """Run the node until SIGTERM or SIGINT; `ready` is called once everything listens.
+async def run(config: Config, node: ProxyNode, around: Around) -> None:
+    """Run the node until SIGTERM or SIGINT.
 
     Raises CannotListen or TlsError when it cannot start; then nothing is left open.
     """
-    edge = Edge(config, node, readers)
+    edge = Edge(config, node, around)
+    asyncio.get_running_loop().set_exception_handler(edge.unexpected)
     signals = Signals(edge.ask_to_stop, edge.ask_to_reload)
     try:
         await edge.start()
-        ready()
+        around.ready()
         await edge.asked_to_stop.wait()
     finally:
         signals.close()
@@ -78,14 +59,15 @@ async def run(
 class Edge:
     """The sockets of one node and the driver between them and the node."""
 
-    def __init__(self, config: Config, node: ProxyNode, readers: Iterable[Reader] = ()) -> None:
-        self.driver: Driver[NodeEvent, Any] = Driver(node, readers)
+    def __init__(self, config: Config, node: ProxyNode, around: Around) -> None:
+        self.driver: Driver[NodeEvent, Any] = Driver(node, around.readers)
         self.control = ControlServer(self.driver.receive)
         self.asked_to_stop = asyncio.Event()
         self.endpoints: list[Endpoint] = []  # what we listen on, with real ports
         self.unsent = 0  # datagrams for a listener that is not there
         self._config = config
         self._node = node
+        self._read_file = around.read_users
         self._udp: dict[Address, UdpListener] = {}
         self._streams: Streams | None = None
         self._probes: Probes | None = None
@@ -130,9 +112,15 @@ class Edge:
         self.driver.tell(Stopping(reason))
         self.asked_to_stop.set()
 
+    def unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """For `loop.set_exception_handler`: an exception in a task or callback that nobody waits for."""
+        error = context.get("exception")
+        text = "".join(traceback.format_exception(error)) if error is not None else ""
+        self.driver.tell(Failed(str(context.get("message", "working")), text))
+
     def ask_to_reload(self) -> None:
         """SIGHUP: so far only the users file is read again."""
-        self.driver.tell(NotSupported("SIGHUP: reading the configuration again (the users file is read)"))
+        self.driver.tell(NotSupported("SIGHUP: the users file is read again; reading the configuration again"))
         self.control.ask("users-reload", {}, lambda result: None)
 
     # -- putting together ---------------------------------------------------------------------------
@@ -210,23 +198,19 @@ class Edge:
         reading.add_done_callback(self._reading_users.discard)
 
     async def _read_users(self, command: int) -> None:
-        path = self._config.users
-        if path is None:
-            self.control.reply(Reply(command, {"error": "the configuration names no users file"}))
-            return
         try:
-            known = await asyncio.get_running_loop().run_in_executor(None, users.load, path)
-        except ConfigErrors as error:
+            realm, credentials = await asyncio.get_running_loop().run_in_executor(None, self._read_file)
+        except BadUsers as error:
             self.driver.tell(UsersNotRead(str(error)))
             self.control.reply(Reply(command, {"error": f"users file not taken over: {error}"}))
             return
 
         def replace(now: float) -> tuple[()]:
-            self._node.replace_users(known.realm, known.credentials)
+            self._node.replace_users(realm, credentials)
             return ()
 
         self.driver.act(replace)
-        self.control.reply(Reply(command, {"ok": True, "users": len(known.credentials)}))
+        self.control.reply(Reply(command, {"ok": True, "users": len(credentials)}))
 
 
 def _contexts(

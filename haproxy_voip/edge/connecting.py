@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from haproxy_voip.core.address import Address, Endpoint
-from haproxy_voip.edge.listening import family_of, tune
+from haproxy_voip.edge.listening import tune
 from haproxy_voip.edge.tls import ClientTls
 
 WILDCARDS = ("0.0.0.0", "::")
@@ -37,27 +36,24 @@ class Target:
 
 
 async def connect(factory: Callable[[], asyncio.Protocol], target: Target) -> asyncio.BaseTransport:
-    """Connect. Raises OSError (ssl.SSLError and TimeoutError are such); then nothing is left open."""
-    loop = asyncio.get_running_loop()
-    stream = socket.socket(family_of(target.remote), socket.SOCK_STREAM)
-    try:
-        stream.setblocking(False)
-        tune(stream)
-        if target.source is not None:
-            stream.bind(target.source)
-        async with asyncio.timeout(target.timeout):
-            await loop.sock_connect(stream, target.remote)
-            tls = target.tls
-            transport, _ = await loop.create_connection(
-                factory,
-                sock=stream,
-                ssl=tls.context if tls else None,
-                server_hostname=tls.name if tls else None,
-                ssl_handshake_timeout=target.timeout if tls else None,
-            )
-    except BaseException:
-        stream.close()
-        raise
+    """Connect. Raises OSError (ssl.SSLError and TimeoutError are such); then nothing is left open.
+
+    The loop makes the socket: one of ours would be closed twice by uvloop when it is given up half-way, the second
+    time perhaps under a number that has been given to another connection.
+    """
+    tls = target.tls
+    host, port = target.remote
+    async with asyncio.timeout(target.timeout):
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            factory,
+            host,
+            port,
+            local_addr=target.source,
+            ssl=tls.context if tls else None,
+            server_hostname=tls.name if tls else None,
+            ssl_handshake_timeout=target.timeout if tls else None,
+        )
+    tune(transport.get_extra_info("socket"))
     return transport
 
 

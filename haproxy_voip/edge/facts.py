@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from haproxy_voip.configuration.model import LogLevel
 from haproxy_voip.core.address import Endpoint
 
 
@@ -82,3 +83,12 @@ class UsersNotRead:
 
 
 EdgeFact = Listening | Failed | StreamsFull | HandshakeFailed | Stopping | NotSupported | UsersNotRead
+
+# How much each matters in a log; what is not named here is `info`.
+LEVELS: dict[type, LogLevel] = {
+    HandshakeFailed: "debug",  # every port scanner makes some
+    StreamsFull: "warning",
+    NotSupported: "warning",
+    UsersNotRead: "error",
+    Failed: "error",
+}

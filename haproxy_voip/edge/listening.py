@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from asyncio.trsock import TransportSocket
 
 from haproxy_voip.core.address import Address, Endpoint, Transport
 
@@ -55,7 +56,7 @@ def bound_socket(endpoint: Endpoint) -> socket.socket:
     return bound
 
 
-def tune(stream: socket.socket) -> None:
+def tune(stream: socket.socket | TransportSocket) -> None:
     """What every stream of ours has: no delay for small messages, and an end when the peer's host vanishes."""
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -2,7 +2,7 @@
 
 A leg has two ways of reading. *Checked*: every packet is shown to the latch with its source. *Connected*: the latch has
 settled, the socket is connected to its peer, and the kernel drops everybody else. A connected socket is a cache of the
-latch's answer and is given up when a new plan may change it.
+latch's answer and is given up when a new plan may change it. A *deaf* leg reads only to throw away.
 
 No object is made for a packet beyond what the calls into the kernel make.
 
@@ -21,8 +21,10 @@ from time import monotonic
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.media_sockets import connect, disconnect
 from haproxy_voip.edge.media_tally import Tally
+from haproxy_voip.rtp.fingerprint import MIN_PAYLOAD_BYTES, SAMPLE_ONE_IN
 from haproxy_voip.rtp.flow import Latch, Verdict
 from haproxy_voip.rtp.header import FIXED_BYTES, ORDER, RTCP_MIN_BYTES, RTCP_TYPES, VERSION_BITS, VERSION_MASK
+from haproxy_voip.rtp.joint import Joint, payload_bounds
 
 # A datagram longer than this is no audio, no video frame cut for an Ethernet and no fax: 40 ms of 48 kHz stereo L16.
 MAX_DATAGRAM = 8192
@@ -34,12 +36,15 @@ BURST_GAP = 0.004
 RTCP_FIRST = RTCP_TYPES.start
 RTCP_LAST = RTCP_TYPES.stop - 1
 NO_SEQUENCE = -1  # for the latch, where there is no RTP header
+PLAIN = VERSION_BITS  # the first byte of an RTP header without padding, extension or CSRC list
 
 # One buffer for all legs: a packet has left again before the next is read. One byte more tells a datagram cut off.
 BUFFER = bytearray(MAX_DATAGRAM + 1)
 VIEW = memoryview(BUFFER)
 
 Transmit = Callable[[memoryview], int]
+Retell = Callable[[memoryview], bytes]  # RTCP as its reader is to be told it; empty: nothing
+Note = Callable[[int, float], None]  # hash of a payload, when it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +65,18 @@ class Leg:
         "_connecting",
         "_recv_into",
         "_recvfrom_into",
+        "_watched",
         "control",
+        "deaf",
         "drain",
+        "joint",
         "latch",
         "mux",
+        "note",
         "opaque",
         "partner",
         "receives",
+        "retell",
         "rtcp_partner",
         "sock",
         "tally",
@@ -77,15 +87,19 @@ class Leg:
         self.sock = sock
         self.latch = latch
         self.tally = tally
-        self.control = self.opaque = self.mux = False
+        self.control = self.opaque = self.mux = self.deaf = False
         self.receives = True
         self.partner: Leg = self  # where what arrives here leaves; set by the relay
         self.rtcp_partner: Leg = self  # the same for RTCP that arrives here
+        self.joint: Joint | None = None  # what is done to RTP on its way to the partner
+        self.retell: Retell | None = None  # and to RTCP
+        self.note: Note | None = None  # who wants to know of payloads that arrive here
         self.transmit: Transmit | None = None  # send to this leg's party; None: it may not or cannot be sent to
         self.drain: Callable[[], None] = self._drain_checked
         self._around = around
         self._connected: Address | None = None
         self._connecting = False  # connected, but packets that came before may still be queued
+        self._watched: Callable[[], None] | None = None  # what the loop calls
         self._bind_calls()
 
     def _bind_calls(self) -> None:
@@ -101,26 +115,34 @@ class Leg:
     def close(self) -> None:
         """Read no more. The socket is the caller's to close."""
         self._around.loop.remove_reader(self.sock.fileno())
+        self._watched = None
 
     def route(self, now: float) -> None:
         """Do what the latch says now: after a new plan, a new latch, and when a latch has settled."""
         peer = self.latch.peer if self.latch.settled(now) else None
         if self._connected is not None and self._connected != peer:
             disconnect(self.sock)
-            self._connected = None
+            self._connected = self._watched = None  # an error may have been taken off it
         if peer is not None and self._connected is None and connect(self.sock, peer):
             self._connected, self._connecting = peer, True
-        if self._connected is None or self._connecting:
-            self.drain = self._drain_checked
-        else:
-            only_rtp = not (self.control or self.opaque or self.mux)
-            self.drain = self._drain_media if only_rtp else self._drain_connected
+        self.drain = self._way_to_read()
         self.transmit = self._transmit()
-        self._watch()
+        if self._watched != self.drain:
+            self._watch()
+
+    def _way_to_read(self) -> Callable[[], None]:
+        if self.deaf:
+            return self._drain_deaf
+        if self._connected is None or self._connecting:
+            return self._drain_checked
+        if self.control or self.opaque or self.mux:
+            return self._drain_connected
+        return self._drain_media if self.joint is None and self.note is None else self._drain_jointed
 
     def _watch(self) -> None:
         self._around.loop.remove_reader(self.sock.fileno())
         self._around.loop.add_reader(self.sock.fileno(), self.drain)
+        self._watched = self.drain
 
     def _transmit(self) -> Transmit | None:
         target, sendto = self.latch.target, self.sock.sendto
@@ -161,6 +183,48 @@ class Leg:
                     self._again(error, self.partner, size)
             if gap > BURST_GAP:
                 return  # asking once more would cost a call into the kernel, and an exception, to learn there is none
+
+    def _drain_jointed(self) -> None:
+        """The same where payloads are noted, or packets leave otherwise than they came."""
+        tally = self.tally
+        for _ in range(DRAIN_LIMIT):
+            try:
+                size = self._recv_into(BUFFER)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.fault(error)
+                return
+            if not FIXED_BYTES <= size <= MAX_DATAGRAM or BUFFER[0] & VERSION_MASK != VERSION_BITS:
+                tally.dropped += 1
+                continue
+            now = monotonic()
+            gap = now - tally.last_arrival
+            tally.last_arrival = now
+            tally.packets += 1
+            tally.bytes += size
+            sequence, timestamp, ssrc = ORDER.unpack_from(BUFFER)
+            tally.reception.arrived(sequence, timestamp, ssrc, now)
+            if self.note is not None:
+                self._note(size, now)
+            if self.joint is None or self.joint.carry(BUFFER, size, now):
+                self._pass_on(self.partner, size)
+            else:
+                tally.unsent += 1
+            if gap > BURST_GAP:
+                return
+
+    def _drain_deaf(self) -> None:
+        """Whoever is there, nobody listens."""
+        for _ in range(DRAIN_LIMIT):
+            try:
+                self._recv_into(BUFFER)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.fault(error)
+                return
+            self.tally.dropped += 1
 
     def _drain_connected(self) -> None:
         """RTCP, UDPTL, or RTP muxed with RTCP, from a connected socket."""
@@ -233,16 +297,43 @@ class Leg:
         """Count what is in the buffer and pass it on."""
         tally = self.tally
         tally.last_arrival = now
-        if not self.opaque and self._holds_rtcp():
+        if self.opaque:
+            tally.packets += 1
+            tally.bytes += size
+            self._pass_on(self.partner, size)
+        elif self._holds_rtcp():
             tally.rtcp += 1
-            self._pass_on(self.rtcp_partner, size)
-            return
-        tally.packets += 1
-        tally.bytes += size
-        if not self.opaque:
+            self._pass_on_rtcp(size)
+        else:
+            tally.packets += 1
+            tally.bytes += size
             sequence, timestamp, ssrc = ORDER.unpack_from(BUFFER)
             tally.reception.arrived(sequence, timestamp, ssrc, now)
-        self._pass_on(self.partner, size)
+            if self.note is not None:
+                self._note(size, now)
+            if self.joint is None or self.joint.carry(BUFFER, size, now):
+                self._pass_on(self.partner, size)
+            else:
+                tally.unsent += 1
+
+    def _note(self, size: int, now: float) -> None:
+        """Tell of the RTP payload in the buffer, if it is one of those that are looked at."""
+        begin, end = (FIXED_BYTES, size) if BUFFER[0] == PLAIN else payload_bounds(BUFFER, size)
+        if end - begin < MIN_PAYLOAD_BYTES:
+            return
+        # Python's hash of bytes is keyed for each process: nobody outside can make two payloads collide.
+        payload_hash = hash(bytes(VIEW[begin:end]))
+        if payload_hash % SAMPLE_ONE_IN == 0 and self.note is not None:
+            self.note(payload_hash, now)
+
+    def _pass_on_rtcp(self, size: int) -> None:
+        if self.retell is not None:
+            told = self.retell(VIEW[:size])
+            size = len(told)
+            if size == 0:
+                return
+            BUFFER[:size] = told
+        self._pass_on(self.rtcp_partner, size)
 
     def _pass_on(self, partner: Leg, size: int) -> None:
         transmit = partner.transmit
@@ -253,6 +344,14 @@ class Leg:
             transmit(VIEW[:size])
         except OSError as error:
             self._again(error, partner, size)
+
+    def speak(self, packet: bytes) -> None:
+        """Send this leg's party a packet of our own; one that cannot be sent is gone."""
+        if self.transmit is not None:
+            try:
+                self.transmit(memoryview(packet))
+            except OSError as error:
+                self.fault(error)
 
     def _again(self, error: OSError, partner: Leg, size: int) -> None:
         """Sending failed. An ICMP error that an earlier packet brought is told instead of sending: send once more."""

@@ -1,7 +1,8 @@
 """One TCP or TLS connection, accepted or opened.
 
 Its life: connecting (what is sent is kept), open, closing (what was sent leaves), ended. Whatever happens, exactly
-one StreamClosed ends it, and StreamOpened comes before any StreamData.
+one StreamClosed ends it, and StreamOpened comes before any StreamData. An accepted one that never got through its
+TLS handshake is not told of at all.
 """
 
 from __future__ import annotations
@@ -35,10 +36,16 @@ class Stream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
+        self._opened = False
         self._closing = False
         self._ended = False
         self._reason = ""  # why we end it; empty while we do not
         self._linger: asyncio.TimerHandle | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the peer made it; such have odd numbers."""
+        return self.flow.connection % 2 == 1
 
     @property
     def connected(self) -> bool:
@@ -77,10 +84,6 @@ class Stream(asyncio.Protocol):
         else:
             self._end(reason)
 
-    def never_was(self) -> None:
-        """Its handshake failed: nobody was told of it, so nobody is told of its end."""
-        self._ended = True
-
     # -- asyncio.Protocol ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -91,6 +94,7 @@ class Stream(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
         if not self._closing:
+            self._opened = True
             self._receive(StreamOpened(self.flow))
         waiting, self._waiting = self._waiting, []
         if waiting:
@@ -127,7 +131,8 @@ class Stream(asyncio.Protocol):
         if self._linger is not None:
             self._linger.cancel()
         self._gone(self)
-        self._receive(StreamClosed(self.flow, self._reason or reason))
+        if self._opened or not self.accepted:
+            self._receive(StreamClosed(self.flow, self._reason or reason))
 
 
 def reason_of(error: BaseException) -> str:
@@ -140,7 +145,8 @@ def reason_of(error: BaseException) -> str:
         case ssl.SSLCertVerificationError():
             return f"certificate not accepted: {error.verify_message}"
         case ssl.SSLError():
-            return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
+            # `reason` is there only when OpenSSL gave one.
+            return f"TLS: {(getattr(error, 'reason', None) or str(error)).replace('_', ' ').lower()}"
         case TimeoutError():
             return "timed out"
         case OSError(strerror=str(text)):

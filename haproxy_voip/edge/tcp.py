@@ -142,7 +142,7 @@ class Streams:
                 if error.errno in EXHAUSTED:
                     await asyncio.sleep(PAUSE_WHEN_EXHAUSTED)
                 continue
-            if not self._places.take(host):
+            if not _tuned(accepted) or not self._places.take(host):
                 accepted.close()
                 continue
             own_host, own_port, *_ = accepted.getsockname()
@@ -167,14 +167,12 @@ class Streams:
     async def _welcome(self, accepted: socket.socket, stream: Stream, context: ssl.SSLContext | None) -> None:
         timeout = self._limits.handshake if context else None
         try:
-            tune(accepted)
+            # The socket is uvloop's now, which closes it whatever happens.
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: stream, accepted, ssl=context, ssl_handshake_timeout=timeout
             )
         except OSError as error:
-            accepted.close()
-            stream.never_was()
-            self._gone(stream)
+            stream.fail(reason_of(error))
             if context is not None:
                 self._tell(HandshakeFailed(str(stream.flow.remote), reason_of(error)))
 
@@ -182,7 +180,7 @@ class Streams:
         number = stream.flow.connection
         if self._streams.pop(number, None) is None:
             return
-        if number % 2:
+        if stream.accepted:
             self._places.give_back(stream.flow.remote.host)
         making = self._tasks.get(number)
         if making is not None and making is not asyncio.current_task():
@@ -194,6 +192,15 @@ class Streams:
         limits = self._limits
         for stream in list(self._streams.values()):
             stream.silence += limits.sweep
-            if stream.flow.connection % 2 and stream.silence > (limits.idle if stream.spoke else limits.first_bytes):
+            if stream.accepted and stream.silence > (limits.idle if stream.spoke else limits.first_bytes):
                 stream.fail(f"silent for {stream.silence:.0f} s")
         self._sweep = asyncio.get_running_loop().call_later(limits.sweep, self._close_idle)
+
+
+def _tuned(accepted: socket.socket) -> bool:
+    """False when the peer has gone again already."""
+    try:
+        tune(accepted)
+    except OSError:
+        return False
+    return True

@@ -48,6 +48,10 @@ class Bridge:
         caller.user = callee.user = self
         self._connected(now)
 
+    def dissolve(self, now: float) -> None:
+        """A transfer has taken the sessions elsewhere."""
+        self._over(200, now)
+
     def far(self, session: Session) -> Session | None:
         """The other leg."""
         return self.callee if session is self.caller else self.caller

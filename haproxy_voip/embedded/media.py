@@ -65,7 +65,8 @@ class Media:
         family = f"IP{self.local.family}"
         rest = (
             f"s=-\r\nc=IN {family} {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\n"
-            f"a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na={direction}\r\n"
+            f"a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
+            f"a=ptime:20\r\na={direction}\r\n"
         )
         if rest != self._last:  # RFC 3264 section 8: the version grows by one with each change
             self._last = rest

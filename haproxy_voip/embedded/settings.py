@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from haproxy_voip.core.address import Address, Endpoint, Transport
+from haproxy_voip.core.address import Address, Endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +59,3 @@ class PhoneSettings:
     def audio(self) -> Address:
         """What its SDP says."""
         return self.media or Address(self.address.host, 4000)
-
-    @property
-    def udp(self) -> bool:
-        """Whether it speaks UDP."""
-        return self.server.transport is Transport.UDP

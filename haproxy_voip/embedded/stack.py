@@ -295,7 +295,8 @@ class Stack:
             self._cancelled(received, transaction, now)
             return
         key = Dialog.key_of_request(request)
-        user = None if key is None else self.dialogs.get(key)
+        # A NOTIFY may overtake the 2xx to its SUBSCRIBE and so make the dialog (RFC 6665 section 4.4.1).
+        user = None if key is None else self.dialogs.get(key) or self.dialogs.get((key[0], key[1], ""))
         if user is not None:
             user.request(received, now)
         elif transaction is None:

@@ -44,6 +44,7 @@ class Transfer:
         self._transferor = transferor
         self._transferee = transferee
         self._replaced: Session | None = None
+        self._joining: Bridge | None = None  # of an attended transfer: the bridge the target is on
         self._target = ""
 
     def start(self, transaction: ServerTransaction, now: float) -> None:
@@ -92,6 +93,7 @@ class Transfer:
             self._notify(480, now)
             return
         self._target = self._name_on(other, target)
+        self._joining = other
 
         def then(response: Response, now: float) -> None:
             if 200 <= response.status < 300:
@@ -127,6 +129,9 @@ class Transfer:
     def _done(self, target: Session, now: float) -> None:
         name = self._name_of(self._transferee)
         self._notify(200, now)
+        if self._joining is not None:
+            self._joining.dissolve(now)
+        self._bridge.dissolve(now)
         for session in (self._transferor, self._replaced):
             if session is not None:
                 session.user = DETACHED
@@ -180,6 +185,7 @@ def take_over(switchboard: Switchboard, newcomer: Session, replaced: Session, na
             return
         stays.acknowledge(response.cseq.number)
         newcomer.accept(now, response.body, response.get("content-type"))
+        bridge.dissolve(now)
         replaced.user = DETACHED
         replaced.hang_up(now)
         switchboard.bridge(name, stays_name).join(newcomer, stays, now)

@@ -26,10 +26,14 @@ class Watch:
         self._user = user
         self._flow = flow
         self._dialog: Dialog | None = None
+        self._call_id = self._tag = ""
+        self._cseq = 1  # of the SUBSCRIBE sent last outside the dialog
 
     def start(self, request: Request, now: float) -> None:
         """Send the SUBSCRIBE: From, To, Call-ID and CSeq are there, the rest is added."""
         request.extend(self._lines(EXPIRES))
+        self._call_id, self._tag = request.call_id, request.from_.tag or ""
+        self._stack.dialogs[self._call_id, self._tag, ""] = self
         self._stack.ask(request, self._flow, self, now)
 
     def stop(self, now: float) -> None:
@@ -42,6 +46,7 @@ class Watch:
 
     def repeated(self, transaction: ClientTransaction) -> None:
         """The SUBSCRIBE went out once more, with credentials."""
+        self._cseq = transaction.request.cseq.number
 
     def response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """The answer to the first SUBSCRIBE."""
@@ -49,30 +54,32 @@ class Watch:
             return
         self._stack.outputs.append(PhoneAsked(self._user, "SUBSCRIBE", response.status))
         if response.status >= 300:
-            self.state = "terminated"
+            self._end()
             return
-        self._dialog = Dialog.from_response_uac(transaction.request, response)
-        self._dialog.confirm(response)
-        self._stack.dialogs[self._dialog.key] = self
+        if self._dialog is None:
+            self._adopt(Dialog.from_response_uac(transaction.request, response))
         self._granted(response, now)
 
     def request(self, received: RequestReceived, now: float) -> None:
         """A NOTIFY. Raises MessageError."""
         request, transaction = received.request, received.transaction
-        assert self._dialog is not None
-        self._dialog.accepts(request)
         if transaction is None:
             return
         if request.method != "NOTIFY":
             raise MessageError("only NOTIFY belongs here", 405)
+        if self._dialog is None:
+            dialog = Dialog.from_request_uas(request, self._tag)
+            dialog.local_seq = self._cseq
+            self._adopt(dialog)
+        assert self._dialog is not None
+        self._dialog.accepts(request)
         self._dialog.refresh_target(request)
         self._stack.answer(transaction, response_to(request, 200), now)
         state = request.get("subscription-state") or ""
         self.state = state.partition(";")[0].strip()
         self._stack.outputs.append(PhoneNotified(self._user, self.event, state, request.body))
         if self.state == "terminated":
-            self._stack.dialogs.pop(self._dialog.key, None)
-            self._stack.alarms.set(self, None)
+            self._end()
 
     def _refresh(self, expires: int, now: float) -> None:
         self._stack.alarms.set(self, None)
@@ -85,8 +92,19 @@ class Watch:
         self._stack.outputs.append(PhoneAsked(self._user, "SUBSCRIBE", response.status))
         if response.status < 300:
             self._granted(response, now)
-        elif self._dialog is not None:
-            self.state = "terminated"
+        else:
+            self._end()
+
+    def _adopt(self, dialog: Dialog) -> None:
+        dialog.confirm()
+        self._dialog = dialog
+        self._stack.dialogs[dialog.key] = self
+
+    def _end(self) -> None:
+        self.state = "terminated"
+        self._stack.alarms.set(self, None)
+        self._stack.dialogs.pop((self._call_id, self._tag, ""), None)
+        if self._dialog is not None:
             self._stack.dialogs.pop(self._dialog.key, None)
 
     def _granted(self, response: Response, now: float) -> None:

@@ -6,18 +6,16 @@ MAX_WAITING, lines are dropped and counted.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import queue
 import threading
 import time
-import traceback
-from typing import Any, TextIO
+from collections.abc import Mapping
+from typing import TextIO
 
 from haproxy_voip.cluster.detector import BackendDown
 from haproxy_voip.configuration.model import LogFormat, LogLevel
-from haproxy_voip.edge.facts import Failed, HandshakeFailed, NotSupported, StreamsFull, UsersNotRead
 from haproxy_voip.proxy.facts import (
     AuthenticationFailed,
     CallAnswered,
@@ -45,27 +43,40 @@ LEVELS: dict[type, LogLevel] = {
     CallEnded: "debug",
     Registered: "debug",
     Unregistered: "debug",
-    HandshakeFailed: "debug",  # every port scanner makes some
     MessageRefused: "debug",
     AuthenticationFailed: "warning",
     RegistrationRefused: "warning",
     MediaTrouble: "warning",
-    StreamsFull: "warning",
-    NotSupported: "warning",
-    UsersNotRead: "error",
     BackendDown: "warning",
     FailoverRecord: "warning",
-    Failed: "error",
 }
 
 Line = tuple[float, LogLevel, str, str]  # wall-clock, level, name of the fact, text or JSON
 
 
+@dataclasses.dataclass(slots=True)
+class LinesDropped:
+    """The log itself is not complete."""
+
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} lines were dropped: whoever reads this is too slow"
+
+
 class Log:
     """A reader of facts that writes them to a stream."""
 
-    def __init__(self, stream: TextIO, level: LogLevel = "info", form: LogFormat = "text") -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        level: LogLevel = "info",
+        form: LogFormat = "text",
+        levels: Mapping[type, LogLevel] = LEVELS,
+    ) -> None:
+        """`level` is the least that is written, `levels` how much each kind of fact matters."""
         self.dropped = 0
+        self._levels = levels
         self._stream = stream
         self._least = ORDER[level]
         self._describe = str if form == "text" else _as_json
@@ -76,7 +87,7 @@ class Log:
 
     def __call__(self, fact: object) -> None:
         """Take one fact."""
-        level = LEVELS.get(type(fact), "info")
+        level = self._levels.get(type(fact), "info")
         if ORDER[level] < self._least:
             return
         if self._waiting.qsize() >= MAX_WAITING:
@@ -84,12 +95,6 @@ class Log:
             return
         # Described now: a fact may hold what changes later.
         self._waiting.put((time.time(), level, type(fact).__name__, self._describe(fact)))
-
-    def unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """For `loop.set_exception_handler`: an exception in a task or callback that nobody waits for."""
-        error = context.get("exception")
-        text = "".join(traceback.format_exception(error)) if error is not None else ""
-        self(Failed(str(context.get("message", "working")), text))
 
     def close(self) -> None:
         """Write what waits, for FAREWELL seconds at most."""
@@ -102,17 +107,14 @@ class Log:
             while (line := self._waiting.get()) is not None:
                 self._stream.write(self._lay_out(line))
                 if self.dropped > told:
-                    text = f"{self.dropped - told} lines were dropped: whoever reads this is too slow"
-                    told = self.dropped
-                    self._stream.write(self._lay_out((line[0], "warning", "LinesDropped", _quoted(self, text))))
+                    dropped, told = LinesDropped(self.dropped - told), self.dropped
+                    self._stream.write(
+                        self._lay_out((line[0], "warning", type(dropped).__name__, self._describe(dropped)))
+                    )
                 if self._waiting.empty():
                     self._stream.flush()
         except (OSError, ValueError):
             return  # nobody reads any more, or it was closed: the proxy goes on without a log
-
-
-def _quoted(log: Log, text: str) -> str:
-    return text if log._describe is str else json.dumps({"text": text})
 
 
 def _text_line(line: Line) -> str:

@@ -1,4 +1,38 @@
-"""What operators ask over the control socket, answered with plain data."""
+"""What operators ask over the control socket, answered with plain data.
+
+`drain`, `maint`, `ready` and `switch` take `name`, a backend, and answer `active` and `backends` as they are then.
+`users-reload` has the users file read again. What cannot be done is answered with `error`, which says why.
+
+`status` answers:
+
+    active                  the backend that new calls go to; null when there is none
+    uptime_seconds          since this node started
+    registration            "mirror" or "active", as configured
+    backends                a list, in order of preference, of:
+        name, sip           as configured
+        health              "unknown", "up" or "down", as the checks say
+        admin               "ready", "drain" or "maint", as operators said
+        active              whether it is the one above
+        calls               that are on it, answered or not
+        registrations       our contacts it holds
+        registrations_missing   those it shall hold and does not yet
+        suspected_for       the signal that is being looked into, or null
+    users_registered        users with a contact
+    contacts                of all users
+    contacts_behind_nat     those among them that get keepalives
+    calls                   at this moment, answered or not
+    subscriptions           at this moment
+    dialogs                 of calls and subscriptions, those that ended less than 32 s ago included
+    transactions            SIP transactions under way or waiting for repetitions
+    streams                 TCP and TLS connections
+    media_port_pairs        in use or in quarantine
+    failovers               the last ones, oldest first, a list of:
+        age_seconds         since then
+        backend, successor  what was left, and for which one (null: none was there)
+        signal              what told of it; "maintenance" when an operator did
+        detected_after      seconds from that signal to the judgement
+        moved, lost         kind of thing -> how many
+"""
 
 from __future__ import annotations
 
@@ -13,9 +47,11 @@ from haproxy_voip.proxy.calls import Calls
 from haproxy_voip.proxy.effects import ReloadUsers, Reply
 from haproxy_voip.proxy.evacuation import Evacuation
 from haproxy_voip.proxy.events import Command
+from haproxy_voip.proxy.facts import FailoverRecord
+from haproxy_voip.proxy.registrar import Registrar
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.subscriptions import Subscriptions
 from haproxy_voip.proxy.upstream import Upstream
-from haproxy_voip.sip.bindings import Bindings
 
 
 class Admin:
@@ -26,16 +62,18 @@ class Admin:
         shared: Shared,
         backends: Backends,
         evacuation: Evacuation,
-        bindings: Bindings,
+        registrar: Registrar,
         upstream: Upstream,
         calls: Calls,
+        subscriptions: Subscriptions,
     ) -> None:
         self._shared = shared
         self._backends = backends
         self._evacuation = evacuation
-        self._bindings = bindings
+        self._registrar = registrar
         self._upstream = upstream
         self._calls = calls
+        self._subscriptions = subscriptions
         self._started_at = shared.now
         self._commands: dict[str, Callable[[Command, float], list[Output]]] = {
             "status": self._status,
@@ -58,31 +96,39 @@ class Admin:
             return [Reply(command.number, {"error": str(refusal)})]
 
     def _set(self, command: Command, state: AdminState, now: float) -> list[Output]:
-        name = command.arguments.get("name", "")
-        return self._done(command, self._backends.set_admin(name, state, now), now)
+        return self._done(command, self._backends.set_admin(self._named(command), state, now), now)
 
     def _switch(self, command: Command, now: float) -> list[Output]:
-        return self._done(command, self._backends.switch(command.arguments.get("name", ""), now), now)
+        return self._done(command, self._backends.switch(self._named(command), now), now)
+
+    def _named(self, command: Command) -> str:
+        name = command.arguments.get("name", "")
+        if not name:
+            known = ", ".join(self._backends.pool.members)
+            raise PoolRefusal(f"{command.name} needs the name of a backend; there are {known}")
+        return name
 
     def _done(self, command: Command, judged: list[Judgement], now: float) -> list[Output]:
         outputs = self._evacuation.carry_out(judged, now)
         return [*outputs, Reply(command.number, {"active": self._backends.pool.active, "backends": self._table(now)})]
 
     def _status(self, command: Command, now: float) -> list[Output]:
-        pool = self._backends.pool
+        bindings = self._registrar.bindings
         result = {
-            "active": pool.active,
+            "active": self._backends.pool.active,
             "uptime_seconds": round(now - self._started_at, 3),
             "registration": self._shared.config.registration,
             "backends": self._table(now),
-            "users_registered": len({binding.aor for binding in self._bindings}),
-            "contacts": len(self._bindings),
+            "users_registered": len({binding.aor for binding in bindings}),
+            "contacts": len(bindings),
+            "contacts_behind_nat": len(self._registrar.keepalives),
             "calls": self._calls.count,
+            "subscriptions": len(self._subscriptions),
             "dialogs": len(self._shared.legs),
             "transactions": len(self._shared.transactions),
             "streams": self._shared.network.streams,
             "media_port_pairs": self._shared.ports.in_use,
-            "failovers": [asdict(record) for record in self._evacuation.records],
+            "failovers": [_row(record, now) for record in self._evacuation.records],
         }
         return [Reply(command.number, result)]
 
@@ -106,3 +152,8 @@ class Admin:
                 }
             )
         return rows
+
+
+def _row(record: FailoverRecord, now: float) -> dict[str, Any]:
+    fields = asdict(record)
+    return {"age_seconds": round(now - fields.pop("at"), 3), **fields}

@@ -6,14 +6,21 @@ what we hold of the client's user.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from haproxy_voip.core.address import Flow
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.proxy.facts import AuthenticationFailed
-from haproxy_voip.sip.digest import AuthenticationSession, Authenticator, Rejected, common_algorithms, role_for
+from haproxy_voip.sip.digest import (
+    ALGORITHMS,
+    AuthenticationSession,
+    Authenticator,
+    Rejected,
+    common_algorithms,
+    role_for,
+)
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import Header, Request, Response, header
 
@@ -33,8 +40,14 @@ class Authentication:
     """Checks clients, and answers backends for them. `epoch_offset` makes wall-clock seconds of monotonic ones."""
 
     def __init__(
-        self, realm: str, credentials: Mapping[str, Credential], chance: Chance, epoch_offset: float = 0.0
+        self,
+        realm: str,
+        credentials: Mapping[str, Credential],
+        chance: Chance,
+        epoch_offset: float = 0.0,
+        allowed: Sequence[str] = tuple(ALGORITHMS),
     ) -> None:
+        self._allowed = allowed  # digest algorithms to offer, in this order
         self._chance = chance
         self._epoch_offset = epoch_offset
         self._key = chance.bytes(KEY_BYTES)
@@ -43,7 +56,10 @@ class Authentication:
     def replace(self, realm: str, credentials: Mapping[str, Credential]) -> None:
         """Use these users from now on."""
         self._credentials = credentials
-        algorithms = common_algorithms(credentials.values(), realm)
+        # By backend and user. What a backend was answered with an old secret says nothing any more.
+        self.sessions: dict[tuple[str, str], AuthenticationSession] = {}
+        common = common_algorithms(credentials.values(), realm)
+        algorithms = [algorithm for algorithm in self._allowed if algorithm in common]
         self._authenticator = Authenticator(realm, credentials.get, self._key, algorithms)
 
     def knows(self, user: str) -> bool:
@@ -72,13 +88,17 @@ class Authentication:
             fact = AuthenticationFailed(outcome.user, flow, outcome.reason)
         return Challenged(role.status, headers, fact)
 
-    def answer(self, response: Response, request: Request, user: str) -> Header | None:
-        """The header that answers a backend's challenge to `request`, or None when we cannot answer it."""
+    def session(self, response: Response, user: str) -> AuthenticationSession | None:
+        """What answers a backend's challenge to this user, or None when nothing we hold does."""
         credential = self._credentials.get(user)
-        if credential is None:
-            return None
-        session = AuthenticationSession.for_response(response, credential)
-        if session is None:
-            return None
+        return None if credential is None else AuthenticationSession.for_response(response, credential)
+
+    def authorization(self, session: AuthenticationSession, request: Request) -> Header:
+        """The header that proves the session's user in this request."""
         name, value = session.authorization(request.method, request.uri, self._chance.token())
         return header(name, value)
+
+    def answer(self, response: Response, request: Request, user: str) -> Header | None:
+        """The header that answers a backend's challenge to `request`, or None when we cannot answer it."""
+        session = self.session(response, user)
+        return None if session is None else self.authorization(session, request)

@@ -12,15 +12,18 @@ from haproxy_voip.cluster.detector import BackendDown, BackendUp, CanaryDue, Det
 from haproxy_voip.cluster.health import HealthTiming
 from haproxy_voip.cluster.pool import Admin, Evacuate, Pool, PoolOutput
 from haproxy_voip.configuration.model import Config
-from haproxy_voip.core.address import Flow, Transport
+from haproxy_voip.core.address import Flow
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.deadlines import Deadlines
 from haproxy_voip.proxy.effects import CloseCanary, OpenCanary, Probe
-from haproxy_voip.proxy.facts import AdminChanged
+from haproxy_voip.proxy.facts import AdminChanged, BackendRestarted
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.shared import Output
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import Request, Response, header, parse
+
+# Two idle connections that lived as long as each other but for this share, and this many seconds, were closed by habit.
+HABIT_SHARE, HABIT_SECONDS = 0.05, 0.5
 
 
 @dataclass(slots=True)
@@ -36,6 +39,34 @@ class Returned:
     """A backend may be used again: for the node alone, it never leaves it."""
 
     backend: str
+
+
+@dataclass(slots=True)
+class Canary:
+    """What became of the idle connections to one backend.
+
+    One that ends while probes are answered, and can be made anew, tells of a restart that was too fast for them. But
+    servers also close what is idle: that happens after the same time again and again, which no restart does.
+    """
+
+    opened_at: float | None = None
+    lived: float | None = None  # the one before this, in seconds
+    ended: bool = False  # before its time
+
+    def opened(self, now: float) -> bool:
+        """Whether the backend was restarted since the one before."""
+        ended, self.ended = self.ended, False
+        self.opened_at = now
+        return ended
+
+    def closed(self, now: float) -> None:
+        """It ended, or could not be made."""
+        if self.opened_at is None:
+            return
+        life, self.opened_at = now - self.opened_at, None
+        habit = self.lived is not None and abs(life - self.lived) <= HABIT_SHARE * life + HABIT_SECONDS
+        self.lived = life
+        self.ended = not habit
 
 
 Judgement = Output | Verdict | Returned
@@ -64,7 +95,7 @@ class Backends:
         self.detectors = {name: Detector(name, timing, now) for name in names}
         for detector in self.detectors.values():
             self._alarms.set(detector, detector.deadline)
-        self._last_down: dict[str, BackendDown] = {}
+        self._canaries = {name: Canary() for name in names}
 
     @property
     def eligible(self) -> list[str]:
@@ -112,11 +143,15 @@ class Backends:
         """The idle connection stands."""
         detector = self.detectors[backend]
         detector.canary_opened(now)
-        return self._judged(detector, [], now)
+        outputs = self._judged(detector, [], now)
+        if detector.up and self._canaries[backend].opened(now):
+            outputs.append(BackendRestarted(backend))
+        return outputs
 
     def canary_closed(self, backend: str, now: float) -> list[Judgement]:
         """The idle connection ended."""
         detector = self.detectors[backend]
+        self._canaries[backend].closed(now)
         return self._judged(detector, detector.canary_closed(now), now)
 
     def doubt(self, backend: str, reason: str, now: float) -> list[Judgement]:
@@ -132,8 +167,12 @@ class Backends:
 
     def set_admin(self, backend: str, state: Admin, now: float) -> list[Judgement]:
         """An operator's word. Raises PoolRefusal."""
+        before = backend in self.pool.occupied
         changed = self.pool.set_admin(backend, state, now)
-        return [AdminChanged(backend, state), *self._pooled(changed, None)]
+        outputs: list[Judgement] = [AdminChanged(backend, state), *self._pooled(changed, None)]
+        if backend in self.pool.occupied and not before:
+            outputs.append(Returned(backend))  # out of maintenance
+        return outputs
 
     def switch(self, backend: str, now: float) -> list[Judgement]:
         """Make it the active one. Raises PoolRefusal."""
@@ -154,6 +193,7 @@ class Backends:
                     outputs += self._pooled(self.pool.up(backend, now), None)
                     outputs.append(Returned(backend))
                 case BackendDown(backend):
+                    self._canaries[backend] = Canary()
                     outputs += [output, CloseCanary(backend)]
                     outputs += self._pooled(self.pool.down(backend, now), output)
         self._alarms.set(detector, detector.deadline)
@@ -167,8 +207,7 @@ class Backends:
         transport, address = self._network.endpoint(backend)
         local = self._network.local_for(transport, address)
         sent_by = self._network.sent_by(Flow(transport, local, address))
-        suffix = "" if transport is Transport.UDP else f";transport={transport}"
-        uri = f"sip:{address}{suffix}"
+        uri = self._network.uri(backend)
         headers = [
             header("Via", f"SIP/2.0/{transport.upper()} {sent_by};branch=z9hG4bK{self._chance.token()};rport"),
             header("Max-Forwards", "1"),

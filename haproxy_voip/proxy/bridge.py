@@ -6,7 +6,10 @@ from typing import Protocol
 
 from haproxy_voip.proxy.leg import Leg
 from haproxy_voip.proxy.shared import Output
-from haproxy_voip.sip.message import Message, Request
+from haproxy_voip.sip.message import Message, Request, Response
+
+# The dialog is gone when a request in it gets one of these (RFC 5057 section 5.1).
+DIALOG_GONE = frozenset({404, 408, 410, 416, 481, 482, 483, 484, 485, 502, 604})
 
 
 class Bridge(Protocol):
@@ -24,5 +27,11 @@ class Bridge(Protocol):
     def accept(self, request: Request, leg: Leg) -> None:
         """Raise MessageError when this request cannot be taken in the present state."""
 
+    def crossed(self, request: Request, answer: Response | None, far: Leg, now: float) -> list[Output]:
+        """A request asked on the `far` leg is done with: its final answer from there, None when there is none."""
+
     def gone(self, leg: Leg, reason: str, now: float) -> list[Output]:
-        """The dialog of this leg is no more (481, 408 to a request in it): end the whole."""
+        """The dialog of this leg is no more: end the whole."""
+
+    def end(self, reason: str, now: float) -> list[Output]:
+        """End both dialogs."""

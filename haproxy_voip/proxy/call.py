@@ -7,36 +7,39 @@ next one, as caller it leaves the callee's phone ringing for the next one to cla
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from haproxy_voip.core.address import Flow
 from haproxy_voip.proxy import farewell
 from haproxy_voip.proxy.answer import AnswerAwaitingAck
 from haproxy_voip.proxy.attempt import Attempt
+from haproxy_voip.proxy.bridge import DIALOG_GONE
 from haproxy_voip.proxy.caller import Caller, Incoming
 from haproxy_voip.proxy.facts import CallAnswered, CallEnded, CallMoved, CallStarted
+from haproxy_voip.proxy.forward import Forward
 from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.media import CallMedia, Place, carries_sdp
+from haproxy_voip.proxy.session import TRANSFER_SECONDS, Session
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.unclaimed import CLAIM_SECONDS, Heard, Unclaimed
 from haproxy_voip.sip.errors import MessageError
+from haproxy_voip.sip.headers import RAck
 from haproxy_voip.sip.message import Header, Message, Request, Response, header, response_to
-from haproxy_voip.sip.sdp import Description
 from haproxy_voip.sip.transactions import ServerTransaction
 
 if TYPE_CHECKING:
     from haproxy_voip.proxy.calls import Calls
 
-# How long a phone rings on for a backend that died before another one claims it. Longer than any failover
-# takes, shorter than a caller waits.
-CLAIM_SECONDS = 4.0
 # An ended dialog is kept for what is still under way in it: a crossing BYE, the last NOTIFY of a transfer.
 LINGER_SECONDS = 32.0
 # A backend says so when it has no room; anything else it says is about the call (RFC 3261 section 16.7).
 BACKEND_UNAVAILABLE = frozenset({408, 503})
-# What may still be under way in a call that ended.
-AFTER_THE_END = frozenset({"BYE", "NOTIFY"})
+# What may still be under way in a call that ended: the report of a transfer outlives it (RFC 5057 section 4).
+AFTER_THE_END = frozenset({"NOTIFY", "SUBSCRIBE"})
+# Who refuses these does not say that the call is gone (RFC 5057 section 5.1).
+OTHER_USAGES = frozenset({"NOTIFY", "PRACK", "REFER", "SUBSCRIBE"})
 
 
 class CallState(StrEnum):
@@ -52,30 +55,31 @@ class Call:
     """See the module. `callee.side` says which of the two sides is called; it never changes."""
 
     __slots__ = (
-        "_answered_at", "_held", "_home", "_shared", "_started_at", "attempt", "backend", "callee", "callee_leg",
-        "caller", "caller_user", "media", "offered", "state", "token", "tried", "user",
+        "_answered_at", "_ended_at", "_heard", "_home", "_session", "_shared", "_started_at", "attempt", "backend",
+        "callee", "callee_leg", "caller", "caller_user", "media", "state", "token", "tried", "unclaimed", "user",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, home: Calls, incoming: Incoming, callee: Invitation, now: float) -> None:
         self._shared = shared
         self._home = home
         self.token = shared.chance.token()
-        self.caller: Caller | None = Caller(shared, self, callee.side.other, incoming)  # None: no backend claims it
+        self.caller: Caller | None = Caller(shared, self, callee.side.other, incoming)  # None: see `unclaimed`
+        self.unclaimed: Unclaimed | None = None
         self.callee = callee
         self.callee_leg: Leg | None = None
         self.user = callee.user
         self.backend = callee.backend
-        self.media = CallMedia(
-            shared, {callee.side.other: _place(shared, incoming.flow), callee.side: _place(shared, callee.flow)}
-        )
+        places = {callee.side.other: Place.on(shared, incoming.flow), callee.side: Place.on(shared, callee.flow)}
+        self.media = CallMedia(shared, places)
         self.state = CallState.CALLING
         self.attempt: Attempt | None = None
         self.tried: list[str] = []  # backends that were asked, in order
         self.caller_user = self.caller.user if self.caller else ""
-        self.offered: Description | None = None  # by the dead backend, to the phone that rings
-        self._held: Response | None = None  # the callee's final response while no backend claims the call
+        self._heard: Heard = (None, None)  # the last provisional response
+        self._session = Session(shared, self.media)
         self._started_at = now
         self._answered_at: float | None = None
+        self._ended_at: float | None = None
 
     @property
     def over(self) -> bool:
@@ -90,9 +94,9 @@ class Call:
     @property
     def legs(self) -> list[Leg]:
         """The legs that are known, the caller's first."""
-        caller = None if self.caller is None else self.caller.leg
+        callers = [] if self.caller is None else self.caller.legs
         early = self.attempt.legs.values() if self.attempt is not None else ()
-        return list(dict.fromkeys(leg for leg in (caller, self.callee_leg, *early) if leg is not None))
+        return list(dict.fromkeys(leg for leg in (*callers, self.callee_leg, *early) if leg is not None))
 
     # -- setting up ---------------------------------------------------------------------------------
 
@@ -114,9 +118,9 @@ class Call:
         self.attempt = Attempt(self._shared, self, callee)
         request = callee.request(self._shared, incoming.request, self.attempt.contact)
         request.headers.extend(self._shared.topology.carried(incoming.request, incoming.hidden))
-        request.body = self._body(incoming.request, callee.side.other, incoming.hidden)
+        request.body = self._session.offer(incoming.request, callee.side.other, incoming.hidden)
         self.progressed(now)
-        return [*callee.opening, *self.outputs_pending(), *self.attempt.start(request, now)]
+        return [*self.outputs_pending(), *self.attempt.start(request, now)]
 
     def progressed(self, now: float) -> list[Output]:
         """The callee's side is at work: wait on (timer C, RFC 3261 section 16.7 step 2)."""
@@ -128,13 +132,12 @@ class Call:
         """The callee rings, or says something before it answers."""
         self.progressed(now)
         self.state = CallState.RINGING
+        self._heard = (leg, response)
         caller = self.caller
-        if caller is None:
-            return []
-        repeated = response.status == caller.last_provisional and not response.body and not response.has("rseq")
-        if repeated and len(self.tried) > 1:
+        assert caller is not None
+        if len(self.tried) > 1 and caller.knows(response):
+            caller.pair(leg)
             return []  # the next backend rings for a caller who hears it ring already
-        caller.last_provisional = response.status
         try:
             answer = caller.response(leg, response)
         except MessageError as error:
@@ -145,22 +148,23 @@ class Call:
         """The callee answered."""
         self.callee_leg = leg
         caller = self.caller
-        if caller is None:
-            self._held = response
-            return []
+        assert caller is not None
         try:
             answer = caller.response(leg, response)
+            if leg.session is not None:
+                self.media.learn(leg.session, leg.side)  # of several early dialogs another one may have spoken last
         except MessageError as error:
-            outputs = farewell.acknowledge_and_bye(self._shared, leg, response.cseq.number, now)
-            return outputs + self.refuse(500, error.reason, now)
-        assert leg.peer is not None and self.attempt is not None
-        caller.leg = leg.peer
-        caller.leg.dialog.confirm()
+            return farewell.bye(self._shared, leg, [], now) + self.refuse(502, error.reason, now)
+        assert caller.leg is not None and self.attempt is not None
+        caller.keep(caller.leg)
+        self.attempt.forget_legs(but=leg)
+        if carries_sdp(caller.incoming.request):
+            self.media.settle()
         self.state = CallState.ANSWERED
         self._answered_at = now
-        self._shared.alarms.set(self, None)
-        self.attempt.forget_legs(but=leg)
-        AnswerAwaitingAck(self._shared, caller.leg, answer, self._lost_ack, now).far = (leg, response.cseq.number)
+        self._session.watch(response, now)
+        self._shared.alarms.set(self, self._session.expires_at)  # from now on nothing else ends it
+        AnswerAwaitingAck(self._shared, caller.leg, answer, (leg, response.cseq.number), now)
         outputs = self.outputs_pending() + caller.send(answer, now)
         return [*outputs, CallAnswered(self.token, now - self._started_at)]
 
@@ -168,12 +172,11 @@ class Call:
 
     def failed_with(self, response: Response, now: float) -> list[Output]:
         """The callee refused."""
-        if self.caller is None:
-            self._held = response
-            return []
+        assert self.caller is not None
         if self.callee.side is Side.BACKEND and response.status in BACKEND_UNAVAILABLE:
             # 16.7 step 6: a 503 is never passed on, as it would speak of all that is behind us; 500 it is.
-            return self._elsewhere(500, f"{self.backend} answered {response.status}", now)
+            otherwise = 500 if response.status == 503 else response.status
+            return self._elsewhere(otherwise, f"{self.backend} answered {response.status}", now)
         outputs = self.caller.send(self.caller.failure(response, self.callee.hidden), now)
         return outputs + self._end(f"{response.status} {response.reason}", now)
 
@@ -194,83 +197,114 @@ class Call:
     def move(self, successor: str, reason: str, now: float) -> list[Output]:
         """Call another backend; the caller keeps waiting, or hearing it ring."""
         assert self.attempt is not None and self.caller is not None
-        moved = CallMoved(self.token, self.backend, successor, reason)
-        self.attempt.abandon()
-        if self.caller.leg is not None:
-            self.caller.leg.peer = None
+        outputs = [CallMoved(self.token, self.backend, successor, reason), *self.attempt.give_up(now)]
+        self.caller.part()
         self._home.rehome(self, successor)
         self.callee = self.callee.at(self._shared, successor)
-        self.media.forget(Side.BACKEND, self.callee.flow.remote.host)
+        self.media.forget(Side.BACKEND, Place.on(self._shared, self.callee.flow))
         try:
-            return [moved, *self._invite(now)]
+            return [*outputs, *self._invite(now)]
         except MessageError as error:
-            return [moved, *self.refuse(error.status, error.reason, now)]
+            return [*outputs, *self.refuse(error.status, error.reason, now)]
 
     def refuse(self, status: int, reason: str, now: float) -> list[Output]:
         """Tell the caller that it will not be, and stop calling."""
-        outputs = [] if self.caller is None else self.caller.refuse(status, now)
-        if self.attempt is not None:
-            outputs += self.attempt.cancel([], now)
-        return outputs + self._end(f"{status} {reason}", now)
+        return self._stop(status, f"{status} {reason}", [], now)
 
     def cancelled(self, cancel: Request, now: float) -> list[Output]:
         """The caller gave up before the answer (RFC 3261 section 9.2)."""
         if self.caller is None or self.answered or self.over:
             return []
-        outputs = self.caller.refuse(487, now)
+        carried = self._shared.topology.carried(cancel, self.caller.incoming.hidden)
+        reasons = [item for item in carried if item[0] == "reason"]
+        return self._stop(487, "cancelled by the caller", reasons, now)
+
+    def _stop(self, status: int, reason: str, headers: list[Header], now: float) -> list[Output]:
+        outputs = [] if self.caller is None else self.caller.refuse(status, now)
         if self.attempt is not None:
-            reasons = [item for item in cancel.headers if item[0] == "reason"]
-            outputs += self.attempt.cancel(reasons, now)
-        return outputs + self._end("cancelled by the caller", now)
+            outputs += self.attempt.cancel(headers, now)
+        return outputs + self._end(reason, now)
 
     # -- the calling backend is gone ----------------------------------------------------------------
 
-    def orphan(self, now: float) -> None:
+    def orphan(self, now: float) -> list[Output]:
         """Let the phone ring until another backend claims the call."""
-        assert self.caller is not None
-        self.caller.forget()
+        assert self.caller is not None and self.attempt is not None
+        outputs = self.caller.leave(480, now)
         self.caller = None
-        self.offered = self.media.described(Side.BACKEND)
+        offered = self.media.described(Side.BACKEND)
+        self.unclaimed = self.attempt.listener = Unclaimed(self._shared, self, offered, self._heard)
         self.media.forget(Side.BACKEND)
         self._shared.alarms.set(self, now + CLAIM_SECONDS)
+        return outputs + self.outputs_pending()
 
     def claim(self, incoming: Incoming, backend: str, now: float) -> list[Output]:
         """Another backend calls the same phone for the same caller: join it to the leg that rings already."""
+        assert self.unclaimed is not None and self.attempt is not None
+        leg, heard = self.unclaimed.leg, self.unclaimed.heard
+        self.unclaimed, self.attempt.listener = None, self
         moved = CallMoved(self.token, self.backend, backend, "the phone rings on")
-        assert self.attempt is not None
         self._home.rehome(self, backend)
-        self.caller = Caller(self._shared, self, Side.BACKEND, incoming)
-        self.media.forget(Side.BACKEND, incoming.flow.remote.host)
+        self.callee = replace(self.callee, backend=backend)
+        caller = self.caller = Caller(self._shared, self, Side.BACKEND, incoming)
+        self.media.forget(Side.BACKEND, Place.on(self._shared, incoming.flow))
         try:
-            self.media.translate(incoming.request, Side.BACKEND)  # for the relay; the phone has an equal offer already
+            self.media.hear(incoming.request, Side.BACKEND)  # for the relay; the phone has an equal offer already
         except MessageError as error:
             return [moved, *self.refuse(error.status, error.reason, now)]
         self.progressed(now)
-        held, self._held = self._held, None
-        if held is None:
-            ringing = self.attempt.latest if self.state is CallState.RINGING else None
-            outputs = [] if ringing is None else self.provisional(ringing, Response(180), now)
-            return [moved, *self.outputs_pending(), *outputs]
-        if self.callee_leg is not None:
-            return [moved, *self.answered_by(self.callee_leg, held, now)]
-        return [moved, *self.failed_with(held, now)]
+        if heard is None:
+            return [moved, *self.outputs_pending()]
+        if leg is None:
+            return [moved, *self.failed_with(heard, now)]
+        if heard.status >= 200:
+            return [moved, *self.answered_by(leg, heard, now)]
+        ringing = caller.ringing(leg, heard)
+        return [moved, *self.outputs_pending(), *caller.send(ringing, now)]
 
-    # -- hanging up ---------------------------------------------------------------------------------
+    # -- requests within its dialogs ----------------------------------------------------------------
 
-    def bye(self, leg: Leg, transaction: ServerTransaction, now: float) -> list[Output]:
+    def request(self, leg: Leg, transaction: ServerTransaction, now: float) -> list[Output]:
+        """A party asks something of the other. Raises MessageError."""
+        request = transaction.request
+        if request.method == "BYE":
+            return self._bye(leg, transaction, now)
+        if request.method == "PRACK" and self._acknowledges_the_former(leg, request):
+            return self._shared.answer(transaction, response_to(request, 200), now)
+        self.accept(request, leg)
+        assert leg.peer is not None
+        return Forward(self._shared, transaction, leg, leg.peer).start(now)
+
+    def _acknowledges_the_former(self, leg: Leg, prack: Request) -> bool:
+        """Whether it is for a response of a backend that is dead, or of ours: nobody else can take it."""
+        rack = RAck.parse(prack.get("rack") or "")
+        return leg.reliable.knows(rack) and leg.reliable.acknowledge(rack) is None
+
+    def _bye(self, leg: Leg, transaction: ServerTransaction, now: float) -> list[Output]:
         """One party hangs up: answered at once, so that a dead other side delays nobody."""
         request = transaction.request
         outputs = self._shared.answer(transaction, response_to(request, 200), now)
+        farewell.forsake(leg)
         if self.over:
             return outputs
-        by_caller = self.caller is not None and leg is self.caller.leg
+        by_callee = leg.side is self.callee.side
         if not self.answered:
-            ended = self.cancelled(request, now) if by_caller else self.refuse(480, "the callee hung up", now)
-            return outputs + ended
+            return outputs + self._early_bye(leg, request, by_callee, now)
+        for cseq in list(leg.unacknowledged):
+            outputs += self._shared.send_ack(leg, cseq)  # or it would repeat its 2xx
         if leg.peer is not None:
-            carried = self._shared.topology.carried(request, leg.hidden)
-            outputs += self._bye(leg.peer, carried, now)
-        return outputs + self._end(f"the {'caller' if by_caller else 'callee'} hung up", now)
+            outputs += farewell.bye(self._shared, leg.peer, self._shared.topology.carried(request, leg.hidden), now)
+        return outputs + self._end(f"the {'callee' if by_callee else 'caller'} hung up", now)
+
+    def _early_bye(self, leg: Leg, bye: Request, by_callee: bool, now: float) -> list[Output]:
+        """RFC 3261 section 15: only the caller may, and of several early dialogs it ends the one."""
+        if by_callee or self.caller is None:
+            return self.refuse(480, "the callee hung up before it answered", now)
+        if len(self.caller.legs) == 1:
+            return self.cancelled(bye, now)
+        outputs = [] if leg.peer is None else farewell.bye(self._shared, leg.peer, [], now)
+        self.caller.drop(leg)
+        return outputs
 
     def hang_up(self, reason: str, now: float, but: Side | None = None) -> list[Output]:
         """End the call from here, on both legs or on all but one side."""
@@ -280,69 +314,86 @@ class Call:
             return self.refuse(480, reason, now)
         outputs: list[Output] = []
         for leg in self.legs:
-            if leg.side is not but:
-                outputs += self._bye(leg, [header("Reason", f'SIP;cause=500;text="{reason}"')], now)
+            if leg.side is but:
+                farewell.forsake(leg)
+            else:
+                outputs += farewell.bye(self._shared, leg, [header("Reason", f'SIP;cause=500;text="{reason}"')], now)
         return outputs + self._end(reason, now)
-
-    def _bye(self, leg: Leg, headers: list[Header], now: float) -> list[Output]:
-        """Hang up one leg; a callee whose 2xx still waits for the caller's ACK is acknowledged first."""
-        if leg is self.callee_leg and self.attempt is not None and not leg.acks:
-            return farewell.acknowledge_and_bye(self._shared, leg, self.attempt.cseq, now)
-        return farewell.bye(self._shared, leg, headers, now)
-
-    def _lost_ack(self, now: float) -> list[Output]:
-        """RFC 3261 section 13.3.1.4: the dialog is confirmed, but the session should be ended."""
-        return self.hang_up("no ACK came", now)
-
-    def gone(self, leg: Leg, reason: str, now: float) -> list[Output]:
-        """A dialog is no more: the other leg is hung up."""
-        return self.hang_up(reason, now, but=leg.side)
 
     def _end(self, reason: str, now: float) -> list[Output]:
         self.state = CallState.ENDED
+        self._ended_at = now
         self._shared.alarms.set(self, now + LINGER_SECONDS)
         self._home.forget(self)
+        outputs: list[Output] = []
+        for leg in self.legs:
+            for forward in [one for one in leg.pending if one.server.request.method not in AFTER_THE_END]:
+                outputs += forward.give_up(now)
         talked = 0.0 if self._answered_at is None else now - self._answered_at
-        return [*self.media.release(), CallEnded(self.token, reason, talked)]
+        return [*outputs, *self.media.release(), CallEnded(self.token, reason, talked)]
 
     # -- what Bridge asks ---------------------------------------------------------------------------
 
     def body_across(self, message: Message, leg: Leg) -> bytes:
         """SDP with our addresses in place of the sender's, other bodies without hosts of the sender's side."""
-        return self._body(message, leg.side, leg.hidden)
-
-    def _body(self, message: Message, came_from: Side, hidden: tuple[str, ...]) -> bytes:
-        if not message.body:
-            return b""
-        if carries_sdp(message) and not self.over:
-            return self.media.translate(message, came_from)
-        return self._shared.topology.body(message, hidden)
+        return self._session.across(message, leg)
 
     def outputs_pending(self) -> list[Output]:
         """Media plans that carrying bodies has made."""
         return self.media.plans()
 
     def accept(self, request: Request, leg: Leg) -> None:
-        """In an ended call only what may still be under way is taken."""
+        """Raise MessageError when this cannot be taken in the present state."""
         if self.over and request.method not in AFTER_THE_END:
             raise MessageError("the call is over", status=481)
         if leg.peer is None:
             raise MessageError("the other side is being set up anew; try again", status=491)
+        if request.method == "INVITE" and not self.answered:
+            raise MessageError("the first INVITE is under way", status=491)
+        self._session.begin(request, leg)
+
+    def crossed(self, request: Request, answer: Response | None, far: Leg, now: float) -> list[Output]:
+        """A request within the call is done with; see what follows."""
+        changed = self._session.done(request, answer, now)
+        if self.over:
+            return []
+        if changed and self.answered:
+            self._shared.alarms.set(self, self._session.expires_at)
+        if request.method in OTHER_USAGES or (answer is not None and answer.status not in DIALOG_GONE):
+            return self.outputs_pending()
+        return self.gone(far, "no answer" if answer is None else f"{answer.status} {answer.reason}", now)
+
+    def gone(self, leg: Leg, reason: str, now: float) -> list[Output]:
+        """A dialog is no more: the other leg is hung up."""
+        return self.hang_up(reason, now, but=leg.side)
+
+    def end(self, reason: str, now: float) -> list[Output]:
+        """Hang up both."""
+        return self.hang_up(reason, now)
+
+    # -- time ---------------------------------------------------------------------------------------
 
     def wake(self, now: float) -> list[Output]:
-        """Ringing too long, waiting for a claim too long, or lingering long enough."""
+        """Ringing too long, waiting for a claim too long, not refreshed, or lingering long enough."""
         if self.over:
-            for leg in self.legs:
-                self._shared.legs.remove(leg)
-            return []
-        if self.caller is None:
-            unclaimed: list[Output] = []
-            if self._held is not None and self.callee_leg is not None:
-                unclaimed = farewell.acknowledge_and_bye(self._shared, self.callee_leg, self._held.cseq.number, now)
-            return unclaimed + self.refuse(480, "no backend claimed the call", now)
+            return self._linger(now)
+        if self.answered:
+            return self.hang_up("the session was not refreshed", now)
+        if self.unclaimed is not None:
+            return self.unclaimed.give_up("no backend claimed the call", now)
         return self.refuse(408, "nobody answered", now)
 
-
-def _place(shared: Shared, flow: Flow) -> Place:
-    config = shared.config
-    return Place(config.media_listen(flow.local), config.media_address(flow.local), flow.remote.host)
+    def _linger(self, now: float) -> list[Output]:
+        assert self._ended_at is not None
+        if self._session.transferring and now < self._ended_at + TRANSFER_SECONDS:
+            self._shared.alarms.set(self, now + LINGER_SECONDS)
+            return []
+        for leg in self.legs:
+            self._shared.legs.remove(leg)
+            leg.peer = None
+        if self.attempt is not None:
+            self.attempt.transaction = None
+        # Nothing refers back to the call any more, so it needs no garbage collector.
+        self.caller = self.attempt = self.callee_leg = self.unclaimed = None
+        self._heard = (None, None)
+        return []

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from haproxy_voip.cluster.decisions import Decision, Thing, decide
+from haproxy_voip.core.effects import Send
 from haproxy_voip.proxy import farewell
 from haproxy_voip.proxy.call import Call, CallState
 from haproxy_voip.proxy.caller import Incoming
 from haproxy_voip.proxy.facts import BackendRemembered
+from haproxy_voip.proxy.farewell import Silent
 from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.moves import Moves
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.upstream import Upstream
 from haproxy_voip.sip.errors import MessageError
+from haproxy_voip.sip.message import Response
+from haproxy_voip.sip.transactions import ClientTransaction
 
 # Dialogs a dead backend may still believe in; told to end when it returns. More are dropped, oldest first.
 MAX_REMEMBERED = 1000
@@ -25,8 +30,9 @@ Doubt = Callable[[str, str, float], list[Output]]
 class Calls:
     """The calls by backend, in the order they came."""
 
-    def __init__(self, shared: Shared, doubt: Doubt, eligible: Callable[[], list[str]]) -> None:
+    def __init__(self, shared: Shared, doubt: Doubt, eligible: Callable[[], list[str]], upstream: Upstream) -> None:
         self._shared = shared
+        self._upstream = upstream
         self.doubt = doubt
         self._eligible = eligible
         self._by_backend: dict[str, dict[Call, None]] = {backend.name: {} for backend in shared.config.backends}
@@ -38,27 +44,47 @@ class Calls:
 
     def invite(self, incoming: Incoming, callee: Invitation, now: float) -> list[Output]:
         """A new call, or a backend's claim to one whose phone rings already. Raises MessageError."""
-        if callee.side is Side.CLIENT and (call := self._claimed_by(incoming, callee)) is not None:
-            del self._unclaimed[call]
-            return call.claim(incoming, callee.backend, now)
+        if callee.side is Side.CLIENT and (meant := self._meant_by(incoming, callee)):
+            call = _claimed_by(incoming, meant)
+            if call is not None:
+                del self._unclaimed[call]
+                return call.claim(incoming, callee.backend, now)
+            if len(meant) == 1 and meant[0].unclaimed is not None:
+                # It is the same call, but an answer to the former offer is none to this one: the phone rings anew.
+                outputs = meant[0].unclaimed.give_up("the next backend offers another session", now)
+                return outputs + self._begin(incoming, callee, now)
+        return self._begin(incoming, callee, now)
+
+    def _begin(self, incoming: Incoming, callee: Invitation, now: float) -> list[Output]:
         if self.count >= self._shared.config.limits.max_calls:
             raise MessageError("limits.max_calls is reached", status=503)
+        if callee.side is Side.BACKEND and callee.backend not in (usable := self._eligible()):
+            # It was lost while the call waited for its callee's registration there.
+            if not usable:
+                raise MessageError("no backend is up and ready", status=503)
+            elsewhere = callee.at(self._shared, usable[0])
+            return self._upstream.before_call_to(
+                callee.name, usable[0], lambda at: self._placed(incoming, elsewhere, at), now
+            )
         call = Call(self._shared, self, incoming, callee, now)
         self.count += 1
         self._by_backend[call.backend][call] = None
         return call.start(now)
 
-    def _claimed_by(self, incoming: Incoming, callee: Invitation) -> Call | None:
-        """The call whose phone rings for the same caller and offer. More than one is doubt, and doubt joins nothing."""
+    def _placed(self, incoming: Incoming, callee: Invitation, now: float) -> list[Output]:
+        if incoming.transaction.last_status is not None:
+            return []  # cancelled while it waited
+        try:
+            return self.invite(incoming, callee, now)
+        except MessageError as error:
+            return self._shared.refuse(incoming.transaction, error.status, now, error.headers)
+
+    def _meant_by(self, incoming: Incoming, callee: Invitation) -> list[Call]:
+        """The unclaimed calls from the same caller to the same phone."""
         caller = incoming.request.from_.uri.user or "anonymous"
-        found = [
-            call
-            for call in self._unclaimed
-            if call.callee.binding is callee.binding
-            and call.caller_user == caller
-            and call.media.same_offer(incoming.request, call.offered)
+        return [
+            call for call in self._unclaimed if call.callee.binding is callee.binding and call.caller_user == caller
         ]
-        return found[0] if len(found) == 1 else None
 
     # -- what calls ask -----------------------------------------------------------------------------
 
@@ -80,35 +106,59 @@ class Calls:
 
     # -- failover -----------------------------------------------------------------------------------
 
-    def evacuate(self, backend: str, moves: Moves, now: float) -> list[Output]:
-        """Everything on this backend moves or ends; `moves` is told which."""
+    def evacuate(self, backend: str, moves: Moves, alive: bool, now: float) -> list[Output]:
+        """Everything on this backend moves or ends; `moves` is told which. `alive`: it hears what we tell it."""
         outputs: list[Output] = []
         for call in list(self._by_backend[backend]):
-            outputs += self._carry_out(call, moves, now)
+            outputs += self._carry_out(call, moves, alive, now)
         return outputs
 
-    def _carry_out(self, call: Call, moves: Moves, now: float) -> list[Output]:
-        thing = _thing(call)
-        successor = self.next_backend(call)
-        match decide(thing, another=successor is not None):
+    def _carry_out(self, call: Call, moves: Moves, alive: bool, now: float) -> list[Output]:
+        reason = f"{call.backend} is {'in maintenance' if alive else 'down'}"
+        match decide(_thing(call), another=self.next_backend(call) is not None):
             case Decision.INVITE_AGAIN:
-                assert successor is not None
                 moves.move("calls being set up")
-                return call.move(successor, f"{call.backend} is down", now)
+                return self._invite_again(call, reason, alive, now)
             case Decision.KEEP_RINGING:
                 moves.move("phones ringing")
                 self._unclaimed[call] = None
-                call.orphan(now)
-                return []
+                return self._orphan(call, alive, now)
             case Decision.HANG_UP:
                 moves.lose("answered calls")
+                if alive:
+                    return call.hang_up(reason, now)
                 self._remember(call)
-                return call.hang_up(f"{call.backend} is down", now, but=Side.BACKEND)
+                return call.hang_up(reason, now, but=Side.BACKEND)
             case Decision.CANCEL:
                 moves.lose("phones ringing, no other backend")
-                return call.hang_up(f"{call.backend} is down", now, but=Side.BACKEND)
+                return self._orphan(call, alive, now) + call.refuse(480, reason, now)
         moves.lose("calls being set up, no other backend")
-        return call.refuse(503, f"{call.backend} is down", now)
+        return self._stop_asking(call, alive, now) + call.refuse(503, reason, now)
+
+    def _orphan(self, call: Call, alive: bool, now: float) -> list[Output]:
+        """The phone rings for nobody; a backend that lives is told that we do not want its call."""
+        refused = call.caller.refuse(503, now) if alive and call.caller is not None else []
+        return refused + call.orphan(now)
+
+    def _invite_again(self, call: Call, reason: str, alive: bool, now: float) -> list[Output]:
+        """Call the next backend, as soon as the callee is known there."""
+        successor = self.next_backend(call)
+        assert successor is not None
+        outputs = self._stop_asking(call, alive, now)
+        return outputs + self._upstream.before_call_to(
+            call.callee.name, successor, lambda at: self._go_on(call, reason, at), now
+        )
+
+    def _stop_asking(self, call: Call, alive: bool, now: float) -> list[Output]:
+        if call.attempt is None:
+            return []
+        return call.attempt.cancel([], now) if alive else call.attempt.give_up(now)
+
+    def _go_on(self, call: Call, reason: str, now: float) -> list[Output]:
+        if call.over or call.attempt is None or not call.attempt.over:
+            return []
+        successor = self.next_backend(call)
+        return call.refuse(503, reason, now) if successor is None else call.move(successor, reason, now)
 
     def _remember(self, call: Call) -> None:
         """The dead backend may come back believing in this dialog."""
@@ -119,20 +169,59 @@ class Calls:
                 del known[:-MAX_REMEMBERED]
 
     def returned(self, backend: str, now: float) -> list[Output]:
-        """The backend is up again: end the dialogs that ended without it."""
+        """The backend is up again, perhaps with all it knew: end the dialogs that ended without it."""
         legs = self._remembered.pop(backend, [])
-        if not legs:
-            return []
-        outputs: list[Output] = [BackendRemembered(backend, len(legs))]
+        outputs: list[Output] = [BackendRemembered(backend, len(legs))] if legs else []
         for leg in legs:
-            leg.flow, opening = self._shared.network.to_backend(backend)
-            outputs += opening
             outputs += farewell.bye(self._shared, leg, [], now)
         return outputs
+
+    def restarted(self, backend: str, now: float) -> list[Output]:
+        """The backend may have lost its calls without being away.
+
+        Answered ones are asked for: who does not know the dialog says 481. An INVITE without answer is sent once
+        more: a backend that knows it takes it for a repetition, one that does not for a new call.
+        """
+        outputs: list[Output] = []
+        for call in list(self._by_backend[backend]):
+            transaction = None if call.attempt is None else call.attempt.transaction
+            if call.answered:
+                outputs += [output for leg in call.legs if leg.side is Side.BACKEND for output in self._ask(leg, now)]
+            elif call.callee.side is Side.BACKEND and transaction is not None and not transaction.answered:
+                outputs.append(Send(transaction.flow, transaction.data))
+        return outputs
+
+    def _ask(self, leg: Leg, now: float) -> list[Output]:
+        return self._shared.ask(leg.dialog.request("OPTIONS"), leg.flow, Verification(leg), now)[1]
 
     def snapshot(self) -> dict[str, int]:
         """How many calls are on each backend."""
         return {name: len(calls) for name, calls in self._by_backend.items()}
+
+
+class Verification(Silent):
+    """Owner of a question whether a dialog is still there."""
+
+    __slots__ = ("_leg",)
+
+    def __init__(self, leg: Leg) -> None:
+        self._leg = leg
+
+    def response(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
+        """Only 481 says that it is gone; anything else may be about the question."""
+        if response.status != 481:
+            return []
+        return self._leg.bridge.gone(self._leg, "the backend was restarted", now)
+
+
+def _claimed_by(incoming: Incoming, meant: list[Call]) -> Call | None:
+    """The call whose phone was offered the same. More than one is doubt, and doubt joins nothing."""
+    found = [
+        call
+        for call in meant
+        if call.unclaimed is not None and call.media.same_offer(incoming.request, call.unclaimed.offered)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _thing(call: Call) -> Thing:

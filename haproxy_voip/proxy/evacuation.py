@@ -8,7 +8,7 @@ from haproxy_voip.cluster.detector import BackendDown
 from haproxy_voip.cluster.pool import ActiveChanged
 from haproxy_voip.proxy.backends import Backends, Judgement, Returned, Verdict
 from haproxy_voip.proxy.calls import Calls
-from haproxy_voip.proxy.facts import FailoverRecord
+from haproxy_voip.proxy.facts import BackendRestarted, FailoverRecord
 from haproxy_voip.proxy.inquiry import Inquiries
 from haproxy_voip.proxy.moves import Moves
 from haproxy_voip.proxy.shared import Output, Shared
@@ -49,20 +49,28 @@ class Evacuation:
                 case Returned(backend):
                     outputs += self._calls.returned(backend, now)
                     outputs += self._upstream.came(backend, now)
+                case BackendRestarted(backend):
+                    outputs += [item, *self._remind(backend, now)]
                 case ActiveChanged(old, new):
                     outputs.append(item)
                     outputs += self._registrations(old, new, now)
                 case _:
                     outputs.append(item)
+        for item in judged:
+            if isinstance(item, BackendDown):  # in maintenance there is nothing to leave, but nobody to ask either
+                outputs += self._upstream.went(item.backend, now)
         return outputs
 
     def _leave(self, backend: str, down: BackendDown | None, now: float) -> list[Output]:
         """Most urgent first: callers wait, then the users of the dead one must be known elsewhere."""
         moves = Moves()
         successor = self._backends.pool.active
+        outputs: list[Output] = []
+        if self._shared.config.registration == "active":
+            moves.move("registrations", self._upstream.counts(backend)[0] if successor is not None else 0)
         if down is not None:
-            self._upstream.went(backend)
-        outputs = self._calls.evacuate(backend, moves, now)
+            outputs += self._upstream.went(backend, now)
+        outputs += self._calls.evacuate(backend, moves, down is None, now)
         outputs += self._inquiries.evacuate(backend, moves, now)
         outputs += self._subscriptions.evacuate(backend, successor, moves, now)
         if down is None:
@@ -74,6 +82,7 @@ class Evacuation:
             0.0 if down is None else down.detected_after,
             moves.moved,
             moves.lost,
+            now,
         )
         self.records.append(record)
         return [*outputs, record]
@@ -88,3 +97,10 @@ class Evacuation:
         if old is not None and self._backends.detectors[old].up:
             outputs += self._upstream.left(old, now)
         return outputs
+
+    def _remind(self, backend: str, now: float) -> list[Output]:
+        """The backend was away too short to be missed. What it was told it must be told again; what was on it may
+        have ended, and each kind finds out in a way that does no harm if all is well."""
+        outputs = self._upstream.restarted(backend, now)
+        outputs += self._calls.restarted(backend, now)
+        return outputs + self._subscriptions.restarted(backend, now)

@@ -74,6 +74,29 @@ class RegistrationRefused:
 
 
 @dataclass(slots=True)
+class RegistrationsPaused:
+    """A backend has too much to do, or cannot be reached: it is asked for no registration for `seconds`."""
+
+    backend: str
+    reason: str
+    seconds: float
+    waiting: int
+
+    def __str__(self) -> str:
+        return f"{self.backend} cannot keep up ({self.reason}): {self.waiting} registrations wait {self.seconds:.1f} s"
+
+
+@dataclass(slots=True)
+class BackendRestarted:
+    """A backend was restarted faster than its absence could be noticed; what it knew of us is told it again."""
+
+    backend: str
+
+    def __str__(self) -> str:
+        return f"{self.backend} was restarted: registering and subscribing again, checking its calls"
+
+
+@dataclass(slots=True)
 class CallStarted:
     """An INVITE was accepted for forwarding."""
 
@@ -132,6 +155,7 @@ class FailoverRecord:
     detected_after: float  # seconds from the first sign to the judgement
     moved: dict[str, int] = field(default_factory=dict)  # kind of thing -> how many go on at the successor
     lost: dict[str, int] = field(default_factory=dict)  # "kind: why" -> how many ended
+    at: float = 0.0  # seconds on the node's clock
 
     def __str__(self) -> str:
         moved = ", ".join(f"{count} {kind}" for kind, count in self.moved.items()) or "nothing"
@@ -181,6 +205,7 @@ NodeFact = (
     | Registered
     | Unregistered
     | RegistrationRefused
+    | RegistrationsPaused
     | CallStarted
     | CallAnswered
     | CallMoved
@@ -188,6 +213,7 @@ NodeFact = (
     | FailoverRecord
     | MediaTrouble
     | BackendRemembered
+    | BackendRestarted
     | AdminChanged
     | BackendDown
     | BackendUp

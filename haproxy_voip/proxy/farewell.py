@@ -22,23 +22,53 @@ class Silent:
         return []
 
 
+class Farewell:
+    """Owner of a BYE: a backend may want to know who we are, and a BYE it refuses would leave the call open."""
+
+    __slots__ = ("_challenged", "_leg", "_shared")
+
+    def __init__(self, shared: Shared, leg: Leg) -> None:
+        self._shared = shared
+        self._leg = leg
+        self._challenged = False
+
+    def response(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
+        """Answer a challenge, once."""
+        if response.status not in (401, 407) or self._challenged:
+            return []
+        self._challenged = True
+        credentials = self._shared.answer_challenge(response, transaction.request, self._leg.bridge.user)
+        if credentials is None:
+            return []
+        again = self._leg.dialog.request("BYE", [credentials])
+        return self._shared.ask(again, self._leg.flow, self, now)[1]
+
+    def failed(self, transaction: ClientTransaction, reason: str, now: float) -> list[Output]:
+        """Nobody is there to hang up."""
+        return []
+
+
 def bye(shared: Shared, leg: Leg, headers: list[Header], now: float) -> list[Output]:
     """End the dialog, as soon as that may be done.
 
-    A caller that has not acknowledged our 2xx yet may not be sent BYE before it does.
+    A 2xx that came is acknowledged first (13.2.2.4). Who has not acknowledged ours yet may not be sent BYE before
+    that (15).
     """
+    outputs: list[Output] = []
+    for cseq in list(leg.unacknowledged):
+        outputs += shared.send_ack(leg, cseq)
     waiting = next(iter(leg.answers.values()), None)
     if waiting is not None:
         waiting.then = lambda at: _send(shared, leg, headers, at)
-        return []
-    return _send(shared, leg, headers, now)
+        return outputs
+    return outputs + _send(shared, leg, headers, now)
 
 
-def acknowledge_and_bye(shared: Shared, leg: Leg, cseq: int, now: float) -> list[Output]:
-    """A 2xx that nobody wants any more is acknowledged, then ended (13.2.2.4)."""
-    return shared.send_ack(leg, cseq) + _send(shared, leg, [], now)
+def forsake(leg: Leg) -> None:
+    """Whoever is on this leg is gone or hung up itself: wait for nothing from it."""
+    for answer in list(leg.answers.values()):
+        answer.stop()
 
 
 def _send(shared: Shared, leg: Leg, headers: list[Header], now: float) -> list[Output]:
-    request = leg.dialog.request("BYE", headers)
-    return shared.ask(request, leg.flow, Silent(), now)[1]
+    return shared.ask(leg.dialog.request("BYE", headers), leg.flow, Farewell(shared, leg), now)[1]

@@ -5,22 +5,26 @@ from __future__ import annotations
 from haproxy_voip.proxy.answer import AnswerAwaitingAck
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.shared import Output, Shared, hops_left
-from haproxy_voip.sip.errors import MessageError
+from haproxy_voip.sip.errors import REASON_PHRASES, MessageError
+from haproxy_voip.sip.grammar import parse_number
+from haproxy_voip.sip.headers import RSEQ_MAX, RAck
 from haproxy_voip.sip.message import Header, Message, Request, Response, header, response_to
 from haproxy_voip.sip.transactions import ClientTransaction, ServerTransaction
 
-# Requests whose Contact is the sender's new remote target (RFC 3261 12.2, RFC 3311, RFC 6665, RFC 3515).
-WITH_CONTACT = frozenset({"INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"})
-# A target refresh is done by these only (RFC 6141 section 4.7; RFC 6665 4.4.1).
+# Requests whose Contact is the sender's new remote target, as that of their 2xx is (RFC 3261 12.2, RFC 3311,
+# RFC 6665, RFC 3515).
 TARGET_REFRESH = frozenset({"INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"})
-# The dialog is gone when a request in it gets one of these (RFC 5057 section 5.1).
-DIALOG_GONE = frozenset({404, 410, 416, 481, 482, 483, 484, 485, 502, 604})
+CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
+# Credentials are offered twice: once, and once more when the nonce went stale meanwhile.
+MAX_CHALLENGES = 2
 
 
 class Forward:
     """One request inside a dialog on its way across. It owns the client transaction on the far leg."""
 
-    __slots__ = ("_answer", "_cseq", "_shared", "_tries", "asked_on", "sent_on", "server", "transaction")
+    __slots__ = (
+        "_cancelled", "_challenges", "_cseq", "_over", "_shared", "asked_on", "sent_on", "server", "transaction",
+    )  # fmt: skip
 
     def __init__(self, shared: Shared, server: ServerTransaction, asked_on: Leg, sent_on: Leg) -> None:
         self._shared = shared
@@ -28,19 +32,26 @@ class Forward:
         self.asked_on = asked_on
         self.sent_on = sent_on
         self.transaction: ClientTransaction | None = None
-        self._answer: AnswerAwaitingAck | None = None
         self._cseq = 0
-        self._tries = 0
+        self._challenges = 0
+        self._cancelled = False
+        self._over = False
 
     def start(self, now: float) -> list[Output]:
-        """Send it. Raises MessageError when its body cannot cross."""
+        """Send it. Raises MessageError when it cannot cross; nothing was done then."""
         self.server.owner = self
-        return self._send(self._translated(self.server.request), now)
+        try:
+            request = self._translated(self.server.request)
+        except MessageError:
+            self._finish(Response(400), now)
+            raise
+        self.asked_on.pending[self] = None
+        return self._send(request, now)
 
     def _translated(self, request: Request) -> Request:
         sent = self.sent_on.dialog.request(request.method)
-        sent.set("Max-Forwards", str(hops_left(request)))
-        if request.method in WITH_CONTACT:
+        sent.set("max-forwards", str(hops_left(request)))
+        if request.method in TARGET_REFRESH:
             sent.add("Contact", self.sent_on.contact)
         if request.method == "PRACK":
             sent.add("RAck", self._rack(request))
@@ -49,11 +60,11 @@ class Forward:
 
     def _rack(self, request: Request) -> str:
         """RAck names the INVITE by its CSeq on that leg (RFC 3262 section 7.2)."""
-        value = request.get("rack")
-        reliable = self.sent_on.reliable.get(value or "")
-        if reliable is None:
-            raise MessageError(f"no provisional response is waiting for RAck {value!r}", status=481)
-        return reliable
+        rack = RAck.parse(request.get("rack") or "")
+        theirs = self.asked_on.reliable.acknowledge(rack)
+        if theirs is None:
+            raise MessageError(f"no provisional response is waiting for RAck {rack}", status=481)
+        return theirs
 
     def _copy(self, source: Message, target: Message, came_on: Leg) -> None:
         target.headers.extend(self._shared.topology.carried(source, came_on.hidden))
@@ -61,6 +72,8 @@ class Forward:
 
     def _send(self, request: Request, now: float) -> list[Output]:
         self._cseq = request.cseq.number
+        if request.method == "INVITE":
+            self.sent_on.credentials = credentials_of(request)
         before = self.sent_on.bridge.outputs_pending()
         self.transaction, outputs = self._shared.ask(request, self.sent_on.flow, self, now)
         return before + outputs
@@ -70,71 +83,111 @@ class Forward:
     def response(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
         """Bring it back to who asked."""
         status = response.status
-        if status in (401, 407) and (retry := self._authenticated(response)) is not None:
-            return self._send(retry, now)
-        if transaction.is_invite and 200 <= status < 300 and self._cseq in self.sent_on.acks:
-            return self._acknowledge_again()
-        if self.server.last_status is not None and self.server.last_status >= 200:
-            return []  # a 2xx again, before its ACK came
-        if status < 300 and response.has("contact") and self.server.request.method in TARGET_REFRESH:
-            self.sent_on.dialog.refresh_target(response)
-        outputs = self._answer_with(response, now)
-        if status in DIALOG_GONE and self.server.request.method != "REFER":
-            outputs += self.sent_on.bridge.gone(self.sent_on, f"{status} {response.reason}", now)
-        return outputs
+        if status == 100:
+            return []  # of one hop; ours was sent already
+        if transaction.is_invite and 200 <= status < 300:
+            if self._cseq in self.sent_on.acks:
+                return list(self.sent_on.repeat_ack(self._cseq))
+            if self._over:
+                return self._shared.send_ack(self.sent_on, self._cseq)
+            self.sent_on.unacknowledged[self._cseq] = None
+        if self._over or (self.server.last_status or 0) >= 200:
+            return []
+        if status in (401, 407) and self.sent_on.side is Side.BACKEND:
+            return self._challenged(response, now)
+        return self._answer_with(response, now)
 
     def _answer_with(self, response: Response, now: float) -> list[Output]:
         request = self.server.request
-        answer = response_to(request, response.status, response.reason)
-        if request.method in WITH_CONTACT and response.status < 300:
-            answer.add("Contact", self.asked_on.contact)
         try:
-            self._copy(response, answer, self.sent_on)
+            answer = self._answer(response)
         except MessageError as error:
-            # The answer cannot be passed on; the dialogs would disagree on their media from here on.
-            outputs = self._shared.refuse(self.server, 500, now, reason=f"bad answer: {error.reason}")
-            if self.transaction is not None and self.transaction.is_invite and response.status < 300:
-                outputs += self._shared.send_ack(self.sent_on, self._cseq)
-            return outputs + self.sent_on.bridge.gone(self.sent_on, error.reason, now)
+            # It cannot be passed on; the two sides would disagree on their session from here on.
+            if response.status < 200:
+                return []
+            self._leave(over=True)
+            return self._shared.refuse(self.server, 502, now) + self.sent_on.bridge.end(error.reason, now)
         outputs = self.asked_on.bridge.outputs_pending() + self._shared.answer(self.server, answer, now)
-        if request.method == "INVITE" and 200 <= response.status < 300:
-            self._answer = AnswerAwaitingAck(self._shared, self.asked_on, answer, self._lost_ack, now)
-            self._answer.far = (self.sent_on, self._cseq)
-        return outputs
+        if response.status < 200:
+            return outputs
+        if request.method == "INVITE" and response.status < 300:
+            AnswerAwaitingAck(self._shared, self.asked_on, answer, (self.sent_on, self._cseq), now)
+        return outputs + self._finish(response, now)
+
+    def _answer(self, response: Response) -> Response:
+        request = self.server.request
+        answer = response_to(request, response.status, response.reason)
+        if request.method in TARGET_REFRESH and response.status < 300:
+            answer.add("Contact", self.asked_on.contact)
+            self.sent_on.dialog.refresh_target(response)
+        if response.has("rseq"):
+            rseq = parse_number(response.get("rseq") or "", RSEQ_MAX, "RSeq")
+            theirs = RAck(rseq, self._cseq, "INVITE")
+            answer.add("RSeq", str(self.asked_on.reliable.number(theirs, request.cseq.number)))
+        self._copy(response, answer, self.sent_on)
+        return answer
+
+    def _finish(self, answer: Response | None, now: float) -> list[Output]:
+        self._leave(over=answer is None)
+        return self.asked_on.bridge.crossed(self.server.request, answer, self.sent_on, now)
+
+    def _leave(self, over: bool) -> None:
+        """It waits for nothing more. The transactions must not refer to us while we refer to them."""
+        self._over = self._over or over
+        self.asked_on.pending.pop(self, None)
+        self.transaction = self.server.owner = None
+
+    # -- credentials --------------------------------------------------------------------------------
+
+    def _challenged(self, response: Response, now: float) -> list[Output]:
+        """The backend wants to know who asks; the client, who proved itself to us, is not asked again."""
+        retry = None if self._cancelled else self._authenticated(response)
+        if retry is not None:
+            return self._send(retry, now)
+        status = 487 if self._cancelled else 403
+        refused = Response(status, REASON_PHRASES[status])
+        return self._shared.refuse(self.server, status, now) + self._finish(refused, now)
 
     def _authenticated(self, response: Response) -> Request | None:
-        """The request again with credentials, where the far side is a backend and they may help."""
-        if self.sent_on.side is not Side.BACKEND or self._tries > 0 or self.transaction is None:
+        if self._challenges == MAX_CHALLENGES or self.transaction is None:
             return None
-        self._tries += 1
-        credentials = self._shared.answer_challenge(response, self.transaction.request, self.sent_on.bridge.user)
-        if credentials is None:
-            return None
-        return self._again(self.transaction.request, credentials)
+        self._challenges += 1
+        sent = self.transaction.request
+        credentials = self._shared.answer_challenge(response, sent, self.sent_on.bridge.user)
+        return None if credentials is None else self._again(sent, credentials)
 
     def _again(self, sent: Request, credentials: Header) -> Request:
         again = self.sent_on.dialog.request(sent.method)
+        number = again.cseq.number
         kept = {"via", "cseq", credentials[0]}
         again.headers = [item for item in sent.headers if item[0] not in kept]
-        again.headers += [header("CSeq", f"{self.sent_on.dialog.local_seq} {sent.method}"), credentials]
-        again.body = sent.body
-        return again
+        again.headers += [header("CSeq", f"{number} {sent.method}"), credentials]
+        return Request(sent.method, sent.uri, again.headers, sent.body)
 
-    def _acknowledge_again(self) -> list[Output]:
-        return list(self.sent_on.repeat_ack(self._cseq))
-
-    def _lost_ack(self, now: float) -> list[Output]:
-        return self.asked_on.bridge.gone(self.asked_on, "the ACK of a re-INVITE never came", now)
+    # -- not succeeding -----------------------------------------------------------------------------
 
     def failed(self, transaction: ClientTransaction, reason: str, now: float) -> list[Output]:
-        """Nobody answers over there."""
-        if transaction.is_invite:
-            return self._shared.refuse(self.server, 408, now) + self.sent_on.bridge.gone(self.sent_on, reason, now)
-        # RFC 4320 section 4.2: a 408 to a non-INVITE request comes too late to be of use, so none is sent.
-        return self.sent_on.bridge.gone(self.sent_on, reason, now)
+        """Nobody answers over there. The transaction layer drops our 408 where RFC 4320 section 4.2 forbids it."""
+        if self._over:
+            return []
+        return self._shared.refuse(self.server, 408, now) + self._finish(None, now)
 
     def cancelled(self, cancel: Request, now: float) -> list[Output]:
         """The caller cancels its re-INVITE."""
-        if self.transaction is None:
+        self._cancelled = True
+        if self.transaction is None or self._over:
             return []
-        return self._shared.cancel(self.transaction, [item for item in cancel.headers if item[0] == "reason"], now)
+        reasons = [item for item in self._shared.topology.carried(cancel, self.asked_on.hidden) if item[0] == "reason"]
+        return self._shared.cancel(self.transaction, reasons, now)
+
+    def give_up(self, now: float) -> list[Output]:
+        """The dialog ends: "it is RECOMMENDED that a 487 response be generated to those pending requests" (15.1.2)."""
+        if self.transaction is not None and not self.transaction.is_invite:
+            self._shared.transactions.abandon(self.transaction)  # a 2xx to an INVITE would still need its ACK
+        self._leave(over=True)
+        return self._shared.refuse(self.server, 487, now)
+
+
+def credentials_of(request: Request) -> list[Header]:
+    """What authorised this request."""
+    return [item for item in request.headers if item[0] in CREDENTIALS]

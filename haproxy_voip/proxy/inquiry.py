@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from haproxy_voip.cluster.decisions import Decision, Thing, decide, safe_to_repeat
+from haproxy_voip.proxy.challenges import Challenges
 from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.leg import Side
 from haproxy_voip.proxy.moves import Moves
 from haproxy_voip.proxy.shared import Output, Shared
-from haproxy_voip.sip.message import Request, Response, header, response_to
+from haproxy_voip.sip.errors import MessageError
+from haproxy_voip.sip.message import Request, Response, response_to
 from haproxy_voip.sip.transactions import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
@@ -21,13 +23,16 @@ if TYPE_CHECKING:
 DIALOG_MAKING = frozenset({"SUBSCRIBE", "REFER"})
 # Requests in flight across at the same time; the transaction layer's own limit is far above.
 MAX_INQUIRIES = 20_000
-BACKEND_UNAVAILABLE = frozenset({408, 503})
+# A request that killed one backend must not kill them all.
+MAX_TRIES = 2
+# The backend did nothing with the request (RFC 3261 section 21.5.4); it may go to another one whatever it asks.
+UNTOUCHED = 503
 
 
 class Inquiry:
     """Owns the client transaction on the far side."""
 
-    __slots__ = ("_challenged", "_home", "hidden", "request", "server", "target", "token", "transaction", "tried")
+    __slots__ = ("_challenges", "_home", "hidden", "request", "server", "target", "token", "transaction", "tried")
 
     def __init__(self, home: Inquiries, server: ServerTransaction, hidden: tuple[str, ...], target: Invitation) -> None:
         self._home = home
@@ -38,25 +43,25 @@ class Inquiry:
         self.request: Request | None = None
         self.transaction: ClientTransaction | None = None
         self.tried: list[str] = []
-        self._challenged = False
+        self._challenges = Challenges(home.shared.authentication, target.backend, target.user)
 
     def start(self, now: float) -> list[Output]:
-        """Ask the far side."""
+        """Ask the far side. Raises MessageError when it cannot be asked this."""
         shared, original = self._home.shared, self.server.request
         self.tried.append(self.target.backend)
+        self._challenges = Challenges(shared.authentication, self.target.backend, self.target.user)
         contact = None
         if original.method in DIALOG_MAKING or original.has("contact"):
             contact = shared.network.contact(self.token, self.target.flow)
         request = self.target.request(shared, original, contact)
         request.headers.extend(shared.topology.carried(original, self.hidden))
         request.body = shared.topology.body(original, self.hidden)
-        self.request = request
-        if original.method in DIALOG_MAKING:
-            self._home.subscriptions.expected(self)
-        return [*self.target.opening, *self._send(request, now)]
+        return self._send(request, now)
 
     def _send(self, request: Request, now: float) -> list[Output]:
         self.request = request
+        if request.method in DIALOG_MAKING:
+            self._home.subscriptions.expected(self)
         self.transaction, outputs = self._home.shared.ask(request, self.target.flow, self, now)
         return outputs
 
@@ -66,11 +71,14 @@ class Inquiry:
         if status < 200:
             return []  # RFC 4320 section 4.1: a provisional to a non-INVITE only before 200 ms; ours are local
         shared = self._home.shared
-        if status in (401, 407) and self.target.side is Side.BACKEND:
-            return self._answer_challenge(transaction, response, now)
-        if status in BACKEND_UNAVAILABLE and self.target.side is Side.BACKEND:
-            outputs = self._home.doubt(self.target.backend, f"{status} to {transaction.request.method}", now)
-            return outputs + self.elsewhere(500, now)
+        if self.target.side is Side.BACKEND:
+            if status in (401, 407):
+                again = self._challenges.again(response, transaction.request)
+                return self.refuse(403, now) if again is None else self._send(again, now)
+            if status in (408, UNTOUCHED):
+                outputs = self._home.doubt(self.target.backend, f"{status} to {transaction.request.method}", now)
+                # 16.7 step 6: a 503 is never passed on, as it would speak of all that is behind us.
+                return outputs + self.elsewhere(500 if status == UNTOUCHED else 504, now, status == UNTOUCHED)
         self._home.forget(self)
         if transaction.request.method in DIALOG_MAKING:
             if status < 300:
@@ -81,45 +89,45 @@ class Inquiry:
         answer.body = shared.topology.body(response, self.target.hidden)
         return shared.answer(self.server, answer, now)
 
-    def _answer_challenge(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
-        credentials = None
-        if not self._challenged:
-            credentials = self._home.shared.answer_challenge(response, transaction.request, self.target.user)
-        if credentials is None:
-            return self.refuse(403, now)
-        self._challenged = True
-        sent = transaction.request
-        headers = [item for item in sent.headers if item[0] not in ("via", "cseq", credentials[0])]
-        headers += [header("CSeq", f"{sent.cseq.number + 1} {sent.method}"), credentials]
-        return self._send(Request(sent.method, sent.uri, headers, sent.body), now)
-
     def failed(self, transaction: ClientTransaction, reason: str, now: float) -> list[Output]:
         """No answer came. RFC 4320 section 4.2: by now a 408 would come too late to be of use."""
-        self._home.forget(self)
         if self.target.side is Side.CLIENT:
-            return self._home.shared.refuse(self.server, 480, now)
-        return self._home.doubt(self.target.backend, reason, now) + self.refuse(504, now)
+            return self.refuse(480, now)
+        doubt = self._home.doubt(self.target.backend, reason, now)
+        network = self._home.shared.network
+        if not transaction.flow.connection or network.is_open(transaction.flow):
+            return doubt + self.refuse(504, now)  # who asks has timed out as well
+        return doubt + self.elsewhere(504, now, network.never_opened(transaction.flow))
 
-    def elsewhere(self, otherwise: int, now: float) -> list[Output]:
-        """Ask the next backend once, if that is safe; else answer `otherwise`."""
+    def elsewhere(self, otherwise: int, now: float, untouched: bool = False) -> list[Output]:
+        """Ask the next backend once, if that is safe; else answer `otherwise`. `untouched`: this one did nothing."""
         method = self.server.request.method
         successor = self._home.next_backend(self.tried)
-        safe = safe_to_repeat(method, in_dialog=False)
+        safe = untouched or safe_to_repeat(method, in_dialog=False)
         decision = decide(Thing.REQUEST_SAFE if safe else Thing.REQUEST_UNSAFE, another=successor is not None)
-        if decision is Decision.SEND_AGAIN and len(self.tried) < 2:
-            assert successor is not None
-            if self.transaction is not None:
-                self._home.shared.transactions.abandon(self.transaction)
-            self._home.subscriptions.refused(self)
-            self._home.rehome(self, successor)
+        if decision is not Decision.SEND_AGAIN or len(self.tried) == MAX_TRIES:
+            return self.refuse(503 if decision is Decision.REFUSE_FOR_NOW else otherwise, now)
+        assert successor is not None
+        if self.transaction is not None:
+            self._home.shared.transactions.abandon(self.transaction)
+        self._home.subscriptions.refused(self)
+        self._home.rehome(self, successor)
+        try:
             return self.start(now)
-        return self.refuse(503 if decision is Decision.REFUSE_FOR_NOW else otherwise, now)
+        except MessageError as error:
+            return self.refuse(error.status, now)
 
     def refuse(self, status: int, now: float) -> list[Output]:
         """Answer it ourselves."""
+        self.drop()
+        return self._home.shared.refuse(self.server, status, now)
+
+    def drop(self) -> None:
+        """Nobody waits for it any more."""
         self._home.forget(self)
         self._home.subscriptions.refused(self)
-        return self._home.shared.refuse(self.server, status, now)
+        if self.transaction is not None:
+            self._home.shared.transactions.abandon(self.transaction)
 
 
 class Inquiries:
@@ -139,13 +147,17 @@ class Inquiries:
         self._by_backend: dict[str, dict[Inquiry, None]] = {backend.name: {} for backend in shared.config.backends}
 
     def ask(self, server: ServerTransaction, hidden: tuple[str, ...], target: Invitation, now: float) -> list[Output]:
-        """Take a request across."""
+        """Take a request across. Raises MessageError when it cannot be."""
         here = self._by_backend[target.backend]
         if len(here) >= MAX_INQUIRIES:
             return self.shared.refuse(server, 503, now)
         inquiry = Inquiry(self, server, hidden, target)
         here[inquiry] = None
-        return inquiry.start(now)
+        try:
+            return inquiry.start(now)
+        except MessageError:
+            inquiry.drop()
+            raise
 
     def next_backend(self, tried: list[str]) -> str | None:
         """A usable backend that was not asked before."""
@@ -166,8 +178,8 @@ class Inquiries:
         outputs: list[Output] = []
         for inquiry in list(self._by_backend[backend]):
             if inquiry.target.side is Side.CLIENT:
-                self.forget(inquiry)  # who asked is dead
-                self.subscriptions.refused(inquiry)
+                inquiry.drop()  # who asked is dead
+                self.shared.transactions.abandon(inquiry.server)
                 continue
             outputs += inquiry.elsewhere(504, now)
             (moves.move if inquiry in self._by_backend[inquiry.target.backend] else moves.lose)("requests in flight")

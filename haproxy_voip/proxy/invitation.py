@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from haproxy_voip.core.address import Flow, Transport
-from haproxy_voip.core.effects import Open
 from haproxy_voip.proxy.leg import Side
 from haproxy_voip.proxy.shared import Shared, hops_left
 from haproxy_voip.sip.bindings import Binding
@@ -22,28 +21,27 @@ class Invitation:
     user: str  # the client's user, whichever side it is on
     name: str  # whom the caller asked for, for people
     flow: Flow
-    opening: tuple[Open, ...]
     hidden: tuple[str, ...]  # hosts on the far side that must not be seen on the near one
     binding: Binding | None = None  # the client's contact, where the far end is a client
 
     @classmethod
     def to_backend(cls, shared: Shared, backend: str, user: str, request: Request) -> Invitation:
         """A client's request, for this backend. Raises NoListener."""
-        flow, opening = shared.network.to_backend(backend)
+        flow = shared.network.to_backend(backend)
         hidden = shared.topology.hidden(Side.BACKEND, ())
-        return cls(Side.BACKEND, backend, user, _dialled(request), flow, tuple(opening), hidden)
+        return cls(Side.BACKEND, backend, user, _dialled(request), flow, hidden)
 
     @classmethod
     def to_client(cls, shared: Shared, backend: str, binding: Binding) -> Invitation:
         """A backend's request, for this contact of a user."""
         hosts = (binding.flow.remote.host, Uri.parse(binding.uri).host)
         hidden = shared.topology.hidden(Side.CLIENT, hosts)
-        return cls(Side.CLIENT, backend, binding.aor, binding.aor, binding.flow, (), hidden, binding)
+        return cls(Side.CLIENT, backend, binding.aor, binding.aor, binding.flow, hidden, binding)
 
     def at(self, shared: Shared, backend: str) -> Invitation:
         """The same at another backend."""
-        flow, opening = shared.network.to_backend(backend)
-        return replace(self, backend=backend, flow=flow, opening=tuple(opening))
+        flow = shared.network.to_backend(backend)
+        return replace(self, backend=backend, flow=flow)
 
     def request(self, shared: Shared, original: Request, contact: str | None) -> Request:
         """A request of our own that asks the far end the same: start line and what belongs to the dialog."""

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 
 from haproxy_voip.core.address import Flow
 from haproxy_voip.core.effects import Send
+from haproxy_voip.proxy.reliable import Reliable
 from haproxy_voip.sip.dialog import Dialog
 from haproxy_voip.sip.headers import Replaces
+from haproxy_voip.sip.message import Header
+from haproxy_voip.sip.sdp import Description, OriginKeeper
 
 if TYPE_CHECKING:
     from haproxy_voip.proxy.answer import AnswerAwaitingAck
     from haproxy_voip.proxy.bridge import Bridge
+    from haproxy_voip.proxy.forward import Forward
+
+# ACKs kept for a 2xx that comes again. It does so for 32 s, in which nobody changes a session more often.
+MAX_ACKS = 16
 
 DialogKey = tuple[str, str, str]  # Call-ID, local tag, remote tag
 
@@ -41,17 +48,31 @@ class Leg:
     bridge: Bridge
     peer: Leg | None = None
     hidden: tuple[str, ...] = ()  # hosts on this side that must not be seen across
-    # CSeq of an INVITE forwarded over this leg -> its ACK as sent, so that a repeated 2xx is acknowledged again.
+    # CSeq of an INVITE of ours on this leg that has its 2xx but no ACK yet.
+    unacknowledged: dict[int, None] = field(default_factory=dict)
+    # CSeq of such an INVITE -> its ACK as sent, so that a repeated 2xx is acknowledged again.
     acks: dict[int, bytes] = field(default_factory=dict)
+    # What authorised our last INVITE here: "the ACK ... MUST" repeat it (RFC 3261 section 22.1).
+    credentials: list[Header] = field(default_factory=list)
     # CSeq of an INVITE answered on this leg -> its 2xx, until the ACK comes.
     answers: dict[int, AnswerAwaitingAck] = field(default_factory=dict)
-    # RAck as the other leg's peer will write it -> RAck for this leg (RFC 3262).
-    reliable: dict[str, str] = field(default_factory=dict)
+    # Requests that came on this leg and wait for their answer from across.
+    pending: dict[Forward, None] = field(default_factory=dict)
+    reliable: Reliable = field(default_factory=Reliable)  # provisional responses sent on this leg
+    origin: OriginKeeper | None = None  # of the descriptions sent on this leg
+    session: Description | None = None  # the last description that came on it
 
     @property
     def key(self) -> DialogKey:
         """What identifies the dialog (RFC 3261 section 12)."""
         return (self.dialog.call_id, self.dialog.local_tag, self.dialog.remote_tag)
+
+    def acknowledged(self, cseq: int, ack: bytes) -> None:
+        """This ACK was sent."""
+        self.unacknowledged.pop(cseq, None)
+        self.acks[cseq] = ack
+        while len(self.acks) > MAX_ACKS:
+            del self.acks[next(iter(self.acks))]
 
     def repeat_ack(self, cseq: int) -> list[Send]:
         """The ACK once more: its 2xx came again, so the first one was lost."""
@@ -81,9 +102,16 @@ class Legs:
         return self._legs.get((call_id, local_tag, remote_tag))
 
     def across(self, replaces: Replaces) -> Replaces | None:
-        """The same dialog as the other side knows it, or None when it is not one of ours (RFC 3891 section 3)."""
+        """The same dialog as the other side knows it, or None when it is not one of ours (RFC 3891 section 3).
+
+        Who names it is either the peer of our leg, or a third party that means the far end of one of our legs.
+        """
         leg = self.find(replaces.call_id, replaces.to_tag, replaces.from_tag)
-        if leg is None or leg.peer is None:
-            return None
-        other = leg.peer.dialog
-        return Replaces(other.call_id, other.remote_tag, other.local_tag, replaces.early_only)
+        if leg is not None and leg.peer is not None:
+            other = leg.peer.dialog
+            return Replaces(other.call_id, other.remote_tag, other.local_tag, replaces.early_only)
+        leg = self.find(replaces.call_id, replaces.from_tag, replaces.to_tag)
+        if leg is not None and leg.peer is not None:
+            other = leg.peer.dialog
+            return Replaces(other.call_id, other.local_tag, other.remote_tag, replaces.early_only)
+        return None

@@ -2,6 +2,9 @@
 
 Every m-line is one stream with a pair of our ports on each side. An SDP that crosses says where its author
 wants media; it leaves with our port of the other side in place of the author's.
+
+An offer takes effect at once, since media may come before the answer. It is taken back when it is refused
+(`undo`); a stream that was rejected keeps its ports until both sides have agreed (`settle`).
 """
 
 from __future__ import annotations
@@ -9,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from haproxy_voip.core.address import Address
+from haproxy_voip.core.address import Address, Flow
 from haproxy_voip.proxy.effects import InstallStream, RemoveStream
-from haproxy_voip.proxy.leg import Side
+from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.rtp.flow import DEFAULT_CLOCK_HZ, Party, StreamPlan
 from haproxy_voip.rtp.ports import NoPorts
@@ -34,11 +37,13 @@ SDP = "application/sdp"
 
 
 def carries_sdp(message: Message) -> bool:
-    """Whether there is a session description in the body, alone or among others."""
+    """Whether there is a session description in the body, alone or among others. Raises MessageError."""
     content_type = message.content_type
     if content_type is None or not message.body:
         return False
-    return content_type == SDP or content_type.startswith("multipart/")
+    if content_type == SDP:
+        return True
+    return content_type.startswith("multipart/") and locate_sdp(message.get("content-type"), message.body) is not None
 
 
 @dataclass(slots=True)
@@ -67,6 +72,10 @@ class Stream:
         """One side of it."""
         return self.client if side is Side.CLIENT else self.backend
 
+    def copy(self) -> Stream:
+        """The same, to be changed apart from this one."""
+        return replace(self, client=replace(self.client), backend=replace(self.backend))
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -76,37 +85,82 @@ class Place:
     advertised: str  # the address its SDP says
     signalling_host: str
 
+    @classmethod
+    def on(cls, shared: Shared, flow: Flow) -> Place:
+        """For a side that is spoken to on this flow."""
+        config = shared.config
+        return cls(config.media_listen(flow.local), config.media_address(flow.local), flow.remote.host)
+
+
+@dataclass(slots=True)
+class Agreement:
+    """What was in force before an offer."""
+
+    last: dict[Side, Description]
+    streams: list[Stream | None]
+
 
 class CallMedia:
     """All streams of a call. Plans collect in `plans` until whoever carries a body sends them on."""
 
-    __slots__ = ("_last", "_origins", "_places", "_plans", "_shared", "_streams")
+    __slots__ = ("_before", "_last", "_origins", "_places", "_plans", "_released", "_shared", "_streams")
 
     def __init__(self, shared: Shared, places: dict[Side, Place]) -> None:
         self._shared = shared
         self._places = places
-        self._origins: dict[Side, OriginKeeper] = {}
+        self._origins: dict[Side, OriginKeeper] = {}  # of an offer made before there was a leg
         self._streams: list[Stream | None] = []  # by m-line; None: cannot or need not be relayed
         self._last: dict[Side, Description] = {}  # the last description from each side
+        self._before: Agreement | None = None  # an offer is under way
         self._plans: list[Output] = []
+        self._released = False
 
     # -- carrying a description across --------------------------------------------------------------
 
-    def translate(self, message: Message, came_from: Side) -> bytes:
-        """The body as the other side gets it. Raises MessageError when it cannot be taken."""
-        content_type = message.get("content-type")
-        found = locate_sdp(content_type, message.body)
-        if found is None:
+    def translate(self, message: Message, came_from: Side, to: Leg | None = None) -> bytes:
+        """The body as the other side gets it, on this leg if there is one yet. Raises MessageError."""
+        description = self.hear(message, came_from)
+        if description is None:
             return message.body
-        description = parse(message.body[found])
-        self._learn(description, came_from)
-        sdp = rewritten(description, self._rewrite(description, came_from.other))
-        return replace_sdp(content_type, message.body, sdp)
+        sdp = self.written(description, came_from.other, to)
+        return replace_sdp(message.get("content-type"), message.body, sdp)
 
-    def _learn(self, description: Description, side: Side) -> None:
-        """Note where this side wants its media, and plan accordingly."""
+    def hear(self, message: Message, side: Side) -> Description | None:
+        """What this message from this side says of its media, None for nothing. Raises MessageError."""
+        found = locate_sdp(message.get("content-type"), message.body)
+        if found is None:
+            return None
+        if (message.get("content-encoding") or "identity").lower() != "identity":
+            raise MessageError("a session description in a content encoding", status=415)
+        description = parse(message.body[found])
+        self.learn(description, side)
+        return description
+
+    def written(self, description: Description, side: Side, to: Leg | None) -> bytes:
+        """A description of the other side as this one gets it."""
+        place = self._places[side]
+        ports: list[int | None] = [
+            stream.spot(side).port if stream is not None and section.carrier is not None else 0
+            for stream, section in zip(self._streams, description.medias, strict=False)
+        ]
+        return rewritten(description, Rewrite(place.advertised, ports, self._origin(side, to)))
+
+    def _origin(self, side: Side, leg: Leg | None) -> OriginKeeper:
+        """Each dialog has an o= line of its own; those of one INVITE go on from the offer in it."""
+        origin = self._origins.get(side) if leg is None or leg.origin is None else leg.origin
+        if origin is None:
+            origin = OriginKeeper.begin(self._shared.chance, self._places[side].advertised)
+        if leg is None:
+            self._origins[side] = origin
+        else:
+            leg.origin = origin
+        return origin
+
+    def learn(self, description: Description, side: Side) -> None:
+        """Note where this side wants its media, and plan accordingly. Raises MessageError when ports are short."""
+        if self._released:
+            raise MessageError("the call is over", status=481)
         known = self._last.get(side)
-        self._last[side] = description
         if known is not None and known.lines == description.lines and len(known.medias) == len(self._streams):
             return  # the same once more: an answer after its 183, a refresh
         for index, section in enumerate(description.medias):
@@ -116,21 +170,25 @@ class CallMedia:
             if stream is None:
                 continue
             spot = stream.spot(side)
-            spot.remote, spot.remote_rtcp = section.address, section.rtcp_address
-            spot.mux, spot.receives = section.mux, section.receives
+            used = section.carrier is not None
+            spot.remote = section.address if used else None
+            spot.remote_rtcp = section.rtcp_address if used else None
+            spot.mux, spot.receives = section.mux, section.receives and used
             stream.clock_hz = _clock(description, section)
-            stream.generation += 1
             self._plan(stream)
+        self._last[side] = description
 
     def _stream(self, known: Stream | None, section: MediaSection) -> Stream | None:
-        """The stream of this m-line; made when it is first used, given up when it is rejected (RFC 3264 section 6)."""
+        """The stream of this m-line, made when it is first used.
+
+        What is no datagram (MSRP, BFCP over TCP) cannot be anchored, and is refused rather than leak addresses.
+        """
         carrier = section.carrier
         if section.rejected or carrier is None:
-            if known is not None:
-                self._drop(known)
-            return None
+            return known
+        kind = cast("Literal['rtp', 'udptl']", carrier)
         if known is not None:
-            known.kind = cast("Literal['rtp', 'udptl']", carrier)
+            known.kind = kind
             return known
         client = self._take()
         try:
@@ -138,8 +196,7 @@ class CallMedia:
         except MessageError:
             self._shared.ports.give_back(client, self._shared.now)
             raise
-        number = self._shared.next_stream()
-        return Stream(number, cast("Literal['rtp', 'udptl']", carrier), Spot(client), Spot(backend))
+        return Stream(self._shared.next_stream(), kind, Spot(client), Spot(backend))
 
     def _take(self) -> int:
         try:
@@ -147,28 +204,41 @@ class CallMedia:
         except NoPorts as error:
             raise MessageError(f"media.ports: {error}", status=503) from None
 
-    def _rewrite(self, description: Description, side: Side) -> Rewrite:
-        place = self._places[side]
-        origin = self._origins.get(side)
-        if origin is None:
-            origin = self._origins[side] = OriginKeeper.begin(self._shared.chance, place.advertised)
-        ports: list[int | None] = [
-            stream.spot(side).port if stream is not None else _untouched(section)
-            for stream, section in zip(self._streams, description.medias, strict=False)
-        ]
-        return Rewrite(place.advertised, ports, origin)
+    # -- agreeing -----------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """An offer in a session that goes on is about to be carried across."""
+        streams = [None if stream is None else stream.copy() for stream in self._streams]
+        self._before = Agreement(dict(self._last), streams)
+
+    def settle(self) -> None:
+        """Both sides agree: what one of them rejected is given up (RFC 3264 section 6)."""
+        self._before = None
+        for index, stream in enumerate(self._streams):
+            if stream is not None and any(_rejects(one, index) for one in self._last.values()):
+                self._drop(stream)
+                self._streams[index] = None
+
+    def undo(self) -> None:
+        """The offer was refused: "the session parameters MUST remain unchanged" (RFC 3261 section 14.1)."""
+        before, self._before = self._before, None
+        if before is None:
+            return
+        for index, stream in enumerate(self._streams):
+            former = before.streams[index] if index < len(before.streams) else None
+            if stream is not None and former is None:
+                self._drop(stream)
+            elif stream is not None and former is not None and former != stream:
+                former.generation = stream.generation
+                self._plan(former)
+        self._streams, self._last = before.streams, before.last
 
     # -- the relay ----------------------------------------------------------------------------------
 
     def _plan(self, stream: Stream) -> None:
-        plan = StreamPlan(
-            stream.number,
-            stream.kind,
-            self._party(stream, Side.CLIENT),
-            self._party(stream, Side.BACKEND),
-            stream.generation,
-            stream.clock_hz,
-        )
+        stream.generation += 1
+        client, backend = self._party(stream, Side.CLIENT), self._party(stream, Side.BACKEND)
+        plan = StreamPlan(stream.number, stream.kind, client, backend, stream.generation, stream.clock_hz)
         self._plans.append(InstallStream(plan))
 
     def _party(self, stream: Stream, side: Side) -> Party:
@@ -186,25 +256,25 @@ class CallMedia:
 
     # -- changes behind the call --------------------------------------------------------------------
 
-    def forget(self, side: Side, signalling_host: str | None = None) -> None:
+    def forget(self, side: Side, place: Place | None = None) -> None:
         """Another server takes this side: where the former one wanted its media no longer matters."""
         self._last.pop(side, None)
         self._origins.pop(side, None)
-        if signalling_host is not None:
-            self._places[side] = replace(self._places[side], signalling_host=signalling_host)
+        self._before = None
+        if place is not None:
+            self._places[side] = place
         for stream in self._streams:
             if stream is not None:
                 spot = stream.spot(side)
                 spot.remote = spot.remote_rtcp = None
-                stream.generation += 1
                 self._plan(stream)
 
     def same_offer(self, message: Message, former: Description | None) -> bool:
         """Whether an answer to the `former` offer is one to this message's offer as well."""
-        found = locate_sdp(message.get("content-type"), message.body)
-        if found is None or former is None:
-            return found is None and former is None
         try:
+            found = locate_sdp(message.get("content-type"), message.body)
+            if found is None or former is None:
+                return found is None and former is None
             return codecs_equal(former, parse(message.body[found]))
         except MessageError:
             return False
@@ -215,10 +285,11 @@ class CallMedia:
 
     def release(self) -> list[Output]:
         """The call is over: free everything."""
-        for index, stream in enumerate(self._streams):
+        self._before, self._released = None, True
+        for stream in self._streams:
             if stream is not None:
                 self._drop(stream)
-                self._streams[index] = None
+        self._streams.clear()
         return self.plans()
 
     def _drop(self, stream: Stream) -> None:
@@ -227,15 +298,12 @@ class CallMedia:
         self._shared.ports.give_back(stream.client.port, self._shared.now)
         self._shared.ports.give_back(stream.backend.port, self._shared.now)
 
-    @property
-    def streams(self) -> list[int]:
-        """The numbers of the streams in use."""
-        return [stream.number for stream in self._streams if stream is not None]
 
-
-def _untouched(section: MediaSection) -> int | None:
-    """Rejected stays rejected; what is no datagram cannot be anchored, and is refused rather than leak addresses."""
-    return 0
+def _rejects(description: Description, index: int) -> bool:
+    if index >= len(description.medias):
+        return False
+    section = description.medias[index]
+    return section.rejected or section.carrier is None
 
 
 def _clock(description: Description, section: MediaSection) -> int:

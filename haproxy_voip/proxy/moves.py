@@ -12,9 +12,10 @@ class Moves:
     moved: dict[str, int] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
 
-    def move(self, kind: str) -> None:
-        """One more of this kind goes on elsewhere."""
-        self.moved[kind] = self.moved.get(kind, 0) + 1
+    def move(self, kind: str, count: int = 1) -> None:
+        """So many more of this kind go on elsewhere."""
+        if count:
+            self.moved[kind] = self.moved.get(kind, 0) + count
 
     def lose(self, kind: str) -> None:
         """One more of this kind ended."""

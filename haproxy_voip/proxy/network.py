@@ -14,6 +14,13 @@ from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.framing import Keepalive, StreamFramer
 from haproxy_voip.sip.message import Request, Response
 
+# RFC 3261 section 18.1.1: "If a request is within 200 bytes of the path MTU, or if it is larger than 1300 bytes and the
+# path MTU is unknown, the request MUST be sent using ... TCP". What the Via in front of it will add is allowed for.
+MAX_DATAGRAM = 1300
+VIA_BYTES = 100
+# A UDP backend that took no TCP connection is not tried again for so long.
+NO_TCP_SECONDS = 300.0
+
 # A stream is kept for each backend and one for each connected client; more is refused by the edge already.
 MAX_STREAMS = 20_000
 
@@ -35,6 +42,11 @@ class Network:
         self._by_host = _hosts_of_one_backend(config.backends)
         self._framers: dict[int, StreamFramer] = {}
         self._backend_flows: dict[str, Flow] = {}
+        self._large_flows: dict[str, Flow] = {}  # to UDP backends, for requests that do not fit into a datagram
+        self._no_tcp_until: dict[str, float] = {}
+        self._unopened: set[int] = set()  # nothing was sent on them yet
+        self._opening: set[int] = set()  # not connected yet
+        self._never_opened = 0  # the last connection that could not be made
         self._opened = 0
         self._sent_by: dict[tuple[Transport, Address], str] = {}
         self.own_hosts = _own_hosts(config)
@@ -66,6 +78,11 @@ class Network:
         transport = "" if flow.transport is Transport.UDP else f";transport={flow.transport}"
         return f"<sip:{user}@{self.sent_by(flow)}{transport}>"
 
+    def uri(self, backend: str) -> str:
+        """The Request-URI of what is asked of the backend itself."""
+        transport, address = self._endpoints[backend]
+        return f"sip:{address}" if transport is Transport.UDP else f"sip:{address};transport={transport}"
+
     def advertised_host(self, local: Address) -> str:
         """The host others shall use for this address of ours, in the same address family."""
         advertise = self._config.proxy.advertise
@@ -74,35 +91,89 @@ class Network:
         return local.host
 
     def _listener_for(self, flow: Flow) -> Endpoint:
-        fallback = None
-        for listener in self._listeners:
-            if listener.transport is flow.transport and listener.address.family == flow.remote.family:
-                if listener.address.host == flow.local.host:
-                    return listener
-                fallback = fallback or listener
-        if fallback is None:
+        """The listener whose port others shall send to: the one this flow is of, else the most like it."""
+        fitting = [
+            listener
+            for listener in self._listeners
+            if listener.transport is flow.transport and listener.address.family == flow.remote.family
+        ]
+        if not fitting:
             raise NoListener(f"nothing listens on {flow.transport} for IPv{flow.remote.family}")
-        return fallback
+        return max(fitting, key=lambda listener: _likeness(listener.address, flow.local))
 
     # -- the way to a backend -----------------------------------------------------------------------
 
-    def to_backend(self, backend: str) -> tuple[Flow, list[Open]]:
-        """The flow to this backend, and what must be done first to have it.
+    def to_backend(self, backend: str) -> Flow:
+        """The flow to this backend; a stream is opened when something is first sent on it (`way`).
 
         Raises NoListener when no listener of ours fits its transport and address family.
         """
         flow = self._backend_flows.get(backend)
         if flow is not None:
-            return flow, []
+            return flow
         transport, address = self._endpoints[backend]
-        local = self.local_for(transport, address)
         if transport is Transport.UDP:
-            flow = self._backend_flows[backend] = Flow(transport, local, address)
+            flow = self._backend_flows[backend] = Flow(transport, self.local_for(transport, address), address)
+            return flow
+        return self._connect(self._backend_flows, backend, transport)
+
+    def way(self, flow: Flow, request: Request, now: float) -> tuple[Flow, list[Open]]:
+        """The flow to really send this request on, and what must be done first.
+
+        A backend's connection that ended is made anew. What is too large for a datagram goes to a backend by TCP.
+        A client is always sent to on its own flow, however large: behind its NAT it accepts no connection, and a
+        large datagram arrives in fragments, if at all, where a connection never does.
+        """
+        # A stream a backend opened is of a port of its own.
+        backend = self.backend_at(flow.remote) if flow.connection else self._by_address.get(flow.remote)
+        if backend is None:
             return flow, []
+        if not flow.connection and _size(request) + VIA_BYTES > MAX_DATAGRAM:
+            flow = self._large(backend, flow, now)
+        return self._usable(flow, backend)
+
+    def way_back(self, flow: Flow) -> tuple[Flow, list[Open]]:
+        """The flow for a response to what came on this one (RFC 3261 section 18.2.2).
+
+        To a backend whose connection ended it goes over another one; a client would not be listening.
+        """
+        backend = None if flow.connection in self._framers else self.backend_at(flow.remote)
+        return (flow, []) if backend is None or not flow.connection else self._usable(flow, backend)
+
+    def _usable(self, flow: Flow, backend: str) -> tuple[Flow, list[Open]]:
+        if flow.connection and flow.connection not in self._framers:
+            flow = self.to_backend(backend)
+        if flow.connection in self._unopened:
+            self._unopened.discard(flow.connection)
+            return flow, [Open(flow)]
+        return flow, []
+
+    def _large(self, backend: str, flow: Flow, now: float) -> Flow:
+        known = self._large_flows.get(backend)
+        if known is not None:
+            return known
+        if now < self._no_tcp_until.get(backend, now):
+            return flow
+        try:
+            return self._connect(self._large_flows, backend, Transport.TCP)
+        except NoListener:
+            return flow  # it could not answer
+
+    def no_tcp(self, flow: Flow, now: float) -> Flow:
+        """This connection to a UDP backend could not be made: the flow for datagrams, and so for a while."""
+        backend = self._by_address[flow.remote]
+        self._no_tcp_until[backend] = now + NO_TCP_SECONDS
+        return self.to_backend(backend)
+
+    def _connect(self, flows: dict[str, Flow], backend: str, transport: Transport) -> Flow:
+        address = self._endpoints[backend].address
+        local = self.local_for(transport, address)
         self._opened += 2  # even: opened by the node
-        flow = self._backend_flows[backend] = Flow(transport, local, address, self._opened)
+        flow = flows[backend] = Flow(transport, local, address, self._opened)
         self._framers[flow.connection] = StreamFramer()
-        return flow, [Open(flow)]
+        self._unopened.add(flow.connection)
+        self._opening.add(flow.connection)
+        return flow
 
     def local_for(self, transport: Transport, remote: Address) -> Address:
         """The listener to reach this address from. Raises NoListener."""
@@ -117,6 +188,7 @@ class Network:
 
     def opened(self, flow: Flow) -> list[Close]:
         """A stream is there: accepted, or ours."""
+        self._opening.discard(flow.connection)
         if flow.connection not in self._framers:
             if len(self._framers) >= MAX_STREAMS:
                 return [Close(flow)]
@@ -136,9 +208,17 @@ class Network:
     def closed(self, flow: Flow) -> None:
         """The stream is gone; the next message to that backend opens another."""
         self._framers.pop(flow.connection, None)
-        for name, known in list(self._backend_flows.items()):
-            if known.connection == flow.connection and known.connection:
-                del self._backend_flows[name]
+        if flow.connection in self._opening:
+            self._opening.discard(flow.connection)
+            self._never_opened = flow.connection
+        for flows in (self._backend_flows, self._large_flows):
+            for name, known in list(flows.items()):
+                if known.connection == flow.connection:
+                    del flows[name]
+
+    def never_opened(self, flow: Flow) -> bool:
+        """Whether the stream whose end was told last could not be made at all, so that nothing sent on it arrived."""
+        return flow.connection == self._never_opened
 
     def is_open(self, flow: Flow) -> bool:
         """Whether this stream has not ended."""
@@ -148,6 +228,17 @@ class Network:
     def streams(self) -> int:
         """How many streams are open or being opened."""
         return len(self._framers)
+
+
+def _likeness(listener: Address, local: Address) -> tuple[bool, bool]:
+    """How well a listener fits a local address; one on every address is as good as one on this address."""
+    here = listener.host == local.host or listener.host in WILDCARDS
+    return (here and listener.port == local.port, listener.host == local.host)
+
+
+def _size(request: Request) -> int:
+    """About as many bytes as it has on the wire."""
+    return len(request.body) + sum(len(line) + 2 for _, _, line in request.headers) + len(request.uri)
 
 
 def _hosts_of_one_backend(backends: tuple[BackendConfig, ...]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.core.effects import Close, Send
 from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
+from haproxy_voip.proxy import unusable
 from haproxy_voip.proxy.admin import Admin
 from haproxy_voip.proxy.authentication import Authentication
 from haproxy_voip.proxy.backends import Backends, Judgement
@@ -45,7 +46,7 @@ from haproxy_voip.rtp.ports import PortPool
 from haproxy_voip.sip.bindings import Bindings
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.framing import Keepalive
-from haproxy_voip.sip.message import Request, Response, parse
+from haproxy_voip.sip.message import Request, Response, parse, response_to
 from haproxy_voip.sip.timers import RFC_3261
 from haproxy_voip.sip.transactions import (
     ClientTransaction,
@@ -80,7 +81,7 @@ class Node:
         legs = Legs()
         hosts = tuple(dict.fromkeys(backend.sip.address.host for backend in config.backends))
         topology = Topology(config.proxy.domain, network.own_hosts, hosts, legs)
-        authentication = Authentication(users[0], users[1], chance, epoch_offset)
+        authentication = Authentication(users[0], users[1], chance, epoch_offset, config.proxy.digest)
         ports = PortPool(config.media.ports.low, config.media.ports.high, config.media.quarantine)
         transactions = Transactions(chance, RFC_3261)
         self._shared = Shared(
@@ -88,7 +89,7 @@ class Node:
         )
         self.backends = Backends(config, network, chance, now)
         self._upstream = Upstream(self._shared, self._targets)
-        self._calls = Calls(self._shared, self._doubt, lambda: self.backends.eligible)
+        self._calls = Calls(self._shared, self._doubt, lambda: self.backends.eligible, self._upstream)
         self._subscriptions = Subscriptions(self._shared)
         self._inquiries = Inquiries(self._shared, self._subscriptions, self._doubt, lambda: self.backends.eligible)
         self._registrar = Registrar(self._shared, self._upstream)
@@ -107,7 +108,13 @@ class Node:
             self._shared, self.backends, self._calls, self._inquiries, self._subscriptions, self._upstream
         )
         self._admin = Admin(
-            self._shared, self.backends, self._evacuation, self._registrar.bindings, self._upstream, self._calls
+            self._shared,
+            self.backends,
+            self._evacuation,
+            self._registrar,
+            self._upstream,
+            self._calls,
+            self._subscriptions,
         )
         self._handlers: dict[type, Callable[[Any, float], list[Output]]] = {
             Datagram: self._datagram,
@@ -141,7 +148,11 @@ class Node:
         at = self._shared.transactions.deadline
         if at is not None and at <= now:
             outputs += self._told(self._shared.transactions.wake(now), now)
-        for sleeper in self._shared.alarms.due(now):
+        alarms = self._shared.alarms
+        for _ in range(len(alarms)):  # one by one: who wakes may end what was due as well; and no oftener, ever
+            sleeper = alarms.pop(now)
+            if sleeper is None:
+                break
             outputs += sleeper.wake(now)
         return outputs
 
@@ -192,8 +203,6 @@ class Node:
             else:
                 message.top_via, message.cseq  # noqa: B018 - what the transaction layer needs is there, or it is dropped
         except MessageError as error:
-            if isinstance(message, Request) and error.partial is None:
-                error.partial = message
             return self._refuse(error, flow)
         backend = self._shared.network.backend_at(flow.remote)
         if backend is not None:
@@ -202,11 +211,10 @@ class Node:
 
     def _refuse(self, error: MessageError, flow: Flow) -> list[Output]:
         """A bad message: answered if it can be, and nothing else happens."""
-        answer = self._shared.transactions.refuse(error, flow)
-        return [
-            *(item for item in answer if isinstance(item, Send)),
-            MessageRefused(flow, error.status if answer else 0, error.reason),
-        ]
+        answer = [item for item in self._shared.transactions.refuse(error, flow) if isinstance(item, Send)]
+        if not answer and error.partial is not None:
+            answer = _answered_to_source(error.partial, error.status, flow)
+        return [*answer, MessageRefused(flow, error.status if answer else 0, error.reason)]
 
     # -- what the transaction layer tells -----------------------------------------------------------
 
@@ -227,11 +235,15 @@ class Node:
         return outputs
 
     def _response(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
+        owner = _owner(transaction)
         try:
-            return _owner(transaction).response(transaction, response, now)
+            return owner.response(transaction, response, now)
         except MessageError as error:
-            # Nobody can be told that a response is bad. What waits for it goes on waiting, and times out.
-            return [MessageRefused(transaction.flow, 0, f"bad response: {error.reason}")]
+            fact = MessageRefused(transaction.flow, 0, f"unusable {response.status}: {error.reason}")
+        if response.status < 200:
+            return [fact]
+        outputs = unusable.undo(self._shared, transaction, response, now)
+        return [fact, *outputs, *owner.response(transaction, unusable.stand_in(transaction.request), now)]
 
     # -- what the backends' health tells ------------------------------------------------------------
 
@@ -267,6 +279,12 @@ class Node:
     def replace_users(self, realm: str, credentials: Mapping[str, Credential]) -> None:
         """Know these users from now on; contacts of those who are gone run out."""
         self._shared.authentication.replace(realm, credentials)
+
+
+def _answered_to_source(request: Request, status: int, flow: Flow) -> list[Send]:
+    """For a request whose Via cannot be read: the flow it came by is as good (RFC 3581 section 4)."""
+    data = response_to(request, status).encode()
+    return [] if b"\0" in data else [Send(flow, data)]
 
 
 def _owner(transaction: ClientTransaction) -> Owner:

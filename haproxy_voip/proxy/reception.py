@@ -16,10 +16,10 @@ from haproxy_voip.proxy.forward import Forward
 from haproxy_voip.proxy.inquiry import Inquiries
 from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.leg import Leg, Side
-from haproxy_voip.proxy.network import NoListener
+from haproxy_voip.proxy.network import WILDCARDS, NoListener
 from haproxy_voip.proxy.registrar import Registrar
 from haproxy_voip.proxy.shared import Output, Shared
-from haproxy_voip.proxy.subscriptions import Subscription, Subscriptions
+from haproxy_voip.proxy.subscriptions import Subscriptions
 from haproxy_voip.proxy.upstream import Upstream
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import Header, Request, header, response_to
@@ -33,6 +33,8 @@ EXTENSIONS = (
 )  # fmt: skip
 METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, PRACK, INFO, REFER, NOTIFY, SUBSCRIBE, MESSAGE, PUBLISH"
 SUPPORTED = "path, outbound, replaces, timer, 100rel"
+# RFC 3325 section 5: only who is trusted may say who somebody is, and a client is not.
+ASSERTIONS = ("p-asserted-identity", "remote-party-id")
 
 
 @dataclass(slots=True)
@@ -51,8 +53,12 @@ class Reception:
     """Receives requests from the transaction layer."""
 
     def __init__(self, shared: Shared, parts: Parts) -> None:
+        listeners = shared.config.proxy.sip.listen
         self._shared = shared
         self._parts = parts
+        self._below_domain = f".{shared.config.proxy.domain.lower()}"
+        # What of our addresses a phone knows is unknown to us where a listener has them all.
+        self._any_address = any(listener.address.host in WILDCARDS for listener in listeners)
 
     def request(self, received: RequestReceived, now: float) -> list[Output]:
         """Take a request; a peer's mistake is answered with what the error carries."""
@@ -74,7 +80,7 @@ class Reception:
     # -- inside a dialog ----------------------------------------------------------------------------
 
     def _ack(self, request: Request, flow: Flow, now: float) -> list[Output]:
-        leg = self._leg(request)
+        leg = self._leg(request, flow)
         waiting = None if leg is None else leg.answers.get(request.cseq.number)
         if leg is None or waiting is None:
             return []
@@ -86,8 +92,13 @@ class Reception:
             # The answer of a delayed offer is bad: there is no answer to an ACK, so the call ends.
             return leg.bridge.gone(leg, error.reason, now)
 
-    def _leg(self, request: Request) -> Leg | None:
-        return self._shared.legs.find(request.call_id, request.to.tag or "", request.from_.tag or "")
+    def _leg(self, request: Request, flow: Flow) -> Leg | None:
+        """The dialog this request is in; known tags from the wrong side of us are no better than unknown ones."""
+        leg = self._shared.legs.find(request.call_id, request.to.tag or "", request.from_.tag or "")
+        if leg is None:
+            return None
+        side = Side.CLIENT if self._shared.network.backend_at(flow.remote) is None else Side.BACKEND
+        return leg if leg.side is side else None
 
     def _cancel(self, received: RequestReceived, transaction: ServerTransaction, now: float) -> list[Output]:
         """RFC 3261 section 9.2."""
@@ -96,28 +107,30 @@ class Reception:
         outputs = self._shared.refuse(transaction, 200, now)
         owner = received.cancels.owner
         if isinstance(owner, Call | Forward):
-            outputs += owner.cancelled(received.request, now)
+            return outputs + owner.cancelled(received.request, now)
+        if owner is None and received.cancels.last_status is None:
+            # It waits for its callee's registration (`Upstream.before_call`), which `_invite` will find in vain.
+            return outputs + self._shared.refuse(received.cancels, 487, now)
         return outputs
 
     def _in_dialog(self, transaction: ServerTransaction, request: Request, flow: Flow, now: float) -> list[Output]:
-        leg = self._leg(request)
+        leg = self._leg(request, flow)
         if leg is None and request.method == "NOTIFY":
             leg = self._parts.subscriptions.early(request, flow)
         if leg is None:
             raise MessageError("no such dialog", status=481)
+        self._check_extensions(request, ("proxy-require",))  # what Require names is between the two ends
         self._check_hops(request)
         leg.dialog.accepts(request)
         if leg.side is Side.CLIENT:
             leg.flow = flow
+            _drop_assertions(request)
         leg.dialog.refresh_target(request)
-        if request.method == "BYE" and isinstance(leg.bridge, Call):
-            return leg.bridge.bye(leg, transaction, now)
+        if isinstance(leg.bridge, Call):
+            return leg.bridge.request(leg, transaction, now)
         leg.bridge.accept(request, leg)
         assert leg.peer is not None
-        outputs = Forward(self._shared, transaction, leg, leg.peer).start(now)
-        if isinstance(leg.bridge, Subscription):
-            leg.bridge.passed(request, leg, now)
-        return outputs
+        return Forward(self._shared, transaction, leg, leg.peer).start(now)
 
     # -- outside any dialog -------------------------------------------------------------------------
 
@@ -133,8 +146,10 @@ class Reception:
         if isinstance(user, Challenged):
             outputs = self._shared.refuse(transaction, user.status, now, user.headers)
             return outputs if user.fact is None else [*outputs, user.fact]
+        self._check_domain(request)
         if request.method == "REGISTER":
             return self._parts.registrar.register(user, transaction, flow, now)
+        _drop_assertions(request)
         return self._from_client(user, transaction, request, now)
 
     def _from_client(self, user: str, transaction: ServerTransaction, request: Request, now: float) -> list[Output]:
@@ -153,6 +168,8 @@ class Reception:
         )
 
     def _invite(self, incoming: Incoming, target: Invitation, now: float) -> list[Output]:
+        if incoming.transaction.last_status is not None:
+            return []  # cancelled while it waited
         try:
             return self._parts.calls.invite(incoming, target, now)
         except MessageError as error:
@@ -161,13 +178,14 @@ class Reception:
     def _from_backend(self, backend: str, transaction: ServerTransaction, request: Request, now: float) -> list[Output]:
         """For a contact of ours: its user part is the token of a client's contact."""
         binding = self._parts.registrar.bindings.get(request.request_uri.user or "")
+        if request.method == "OPTIONS" and not request.request_uri.user:
+            return self._options(transaction, now)
+        if binding is None:
+            raise MessageError("no such contact here (any more)", status=404)
+        self._parts.registrar.require_reachable(binding)
         if request.method == "OPTIONS":
             # Whether a phone is there is for us to know; asking it for each backend would multiply.
-            return self._options(transaction, now) if binding or not request.request_uri.user else self._absent()
-        if binding is None:
-            return self._absent()
-        if not self._parts.registrar.reachable(binding):
-            raise MessageError(f"the connection of {binding.aor} is lost", status=480)
+            return self._options(transaction, now)
         self._check_hops(request)
         target = Invitation.to_client(self._shared, backend, binding)
         hidden = self._shared.topology.hidden(Side.BACKEND, ())
@@ -175,9 +193,6 @@ class Reception:
             return self._parts.inquiries.ask(transaction, hidden, target, now)
         self._parts.upstream.active(binding.aor, now)
         return self._parts.calls.invite(Incoming(transaction, request, transaction.flow, hidden), target, now)
-
-    def _absent(self) -> list[Output]:
-        raise MessageError("no such contact here (any more)", status=404)
 
     def _options(self, transaction: ServerTransaction, now: float) -> list[Output]:
         """About ourselves (RFC 3261 section 11)."""
@@ -191,12 +206,36 @@ class Reception:
         if request.max_forwards == 0:
             raise MessageError("Max-Forwards is 0", status=483)
 
-    def _check_extensions(self, request: Request) -> None:
+    def _check_domain(self, request: Request) -> None:
+        """RFC 3261 section 21.4.5: 404 when "the domain in the Request-URI does not match any of the domains handled".
+
+        Passed on it would reach a user of ours who has the same name as whoever was meant.
+        """
+        uri = request.request_uri
+        if uri.is_sip and not self._serves(uri.host):
+            raise MessageError(f"{uri.host} is not served here: it is not proxy.domain, nor below it", status=404)
+
+    def _serves(self, host: str) -> bool:
+        if host in self._shared.network.own_hosts or host.endswith(self._below_domain):
+            return True
+        return self._any_address and _is_address(host)
+
+    def _check_extensions(self, request: Request, names: tuple[str, ...] = ("require", "proxy-require")) -> None:
         """RFC 3261 section 8.2.2.3 and 16.3 step 5."""
-        wanted = (*request.option_tags("require"), *request.option_tags("proxy-require"))
+        wanted = [tag for name in names if request.has(name) for tag in request.option_tags(name)]
         unknown: list[Header] = [header("Unsupported", tag) for tag in wanted if tag not in EXTENSIONS]
         if unknown:
             raise MessageError("unsupported extension", status=420, headers=tuple(unknown))
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _drop_assertions(request: Request) -> None:
+    for name in ASSERTIONS:
+        if request.has(name):
+            request.remove(name)
 
 
 def _hosts(request: Request, flow: Flow) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from haproxy_voip.core.address import Flow
 from haproxy_voip.proxy.facts import Registered, Unregistered
+from haproxy_voip.proxy.keepalive import Keepalives
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.upstream import Upstream
 from haproxy_voip.sip.bindings import Binding, Bindings
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import header, response_to
-from haproxy_voip.sip.registration import RegistrationRules, read_registration
+from haproxy_voip.sip.registration import Registration, RegistrationRules, read_registration
 from haproxy_voip.sip.transactions import ServerTransaction
 
 
@@ -32,14 +33,14 @@ class Registrar:
         )
         self._limit = limits.max_registrations
         self.bindings = Bindings(self._rules, shared.chance)
+        self.keepalives = Keepalives(shared)
 
     def register(self, user: str, transaction: ServerTransaction, flow: Flow, now: float) -> list[Output]:
         """Apply a REGISTER of this user. Raises MessageError; nothing is changed then."""
         request = transaction.request
         registration = read_registration(request, flow, self._rules)
         registration.aor = user
-        if registration.contacts and len(self.bindings) >= self._limit and not self.bindings.of(user):
-            raise MessageError("limits.max_registrations is reached", status=503)
+        self._require_room(registration)
         change = self.bindings.register(registration, now)
         self._shared.alarms.set(self, self.bindings.deadline)
         answer = response_to(request, 200, None, self._shared.chance.token())
@@ -50,20 +51,47 @@ class Registrar:
         ):
             answer.add("Require", "outbound")  # RFC 5626 section 6: the flow will be used
         outputs = self._shared.answer(transaction, answer, now)
+        for binding in (*change.added, *change.refreshed):
+            self.keepalives.registered(binding, request, now)
         for binding in change.removed:
-            outputs += [Unregistered(user, binding.uri, "by its own wish"), *self._upstream.remove(binding, now)]
+            outputs += self._gone(binding, "by its own wish", now)
         for binding in change.added:
             outputs += [Registered(user, binding.uri, flow), *self._upstream.add(binding, now)]
         return outputs
+
+    def _require_room(self, registration: Registration) -> None:
+        """What is refreshed takes no room."""
+        known = self.bindings.of(registration.aor)
+        uris = {binding.uri for binding in known} | {(binding.instance, binding.reg_id) for binding in known}
+        new = [
+            contact
+            for contact in registration.contacts
+            if contact.expires and contact.uri not in uris and contact.outbound not in uris
+        ]
+        if len(self.bindings) + len(new) > self._limit and new:
+            raise MessageError("limits.max_registrations is reached", status=503)
+
+    def _gone(self, binding: Binding, reason: str, now: float) -> list[Output]:
+        self.keepalives.forget(binding)
+        return [Unregistered(binding.aor, binding.uri, reason), *self._upstream.remove(binding, now)]
 
     def wake(self, now: float) -> list[Output]:
         """Contacts that were not refreshed are gone."""
         outputs: list[Output] = []
         for binding in self.bindings.expire(now):
-            outputs += [Unregistered(binding.aor, binding.uri, "expired"), *self._upstream.remove(binding, now)]
+            outputs += self._gone(binding, "expired", now)
         self._shared.alarms.set(self, self.bindings.deadline)
         return outputs
 
     def reachable(self, binding: Binding) -> bool:
         """Whether the flow its REGISTER came by is still there (RFC 5626 section 5.3)."""
         return not binding.flow.connection or self._shared.network.is_open(binding.flow)
+
+    def require_reachable(self, binding: Binding) -> None:
+        """Raises MessageError when the client's connection is lost: 430 if it may have another one, else 480.
+
+        RFC 5626 section 5.3: an edge proxy that finds "the flow no longer exists" answers 430, so that the next flow
+        is tried. We keep the binding: a phone that reconnects registers the same one from there.
+        """
+        if not self.reachable(binding):
+            raise MessageError(f"the connection of {binding.aor} is lost", status=430 if binding.reg_id else 480)

@@ -18,7 +18,10 @@ from haproxy_voip.proxy.leg import Leg, Legs
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.topology import Topology
 from haproxy_voip.rtp.ports import PortPool
+from haproxy_voip.sip.dialog import Dialog
 from haproxy_voip.sip.errors import REASON_PHRASES
+from haproxy_voip.sip.headers import MAGIC_COOKIE
+from haproxy_voip.sip.hop import via_value
 from haproxy_voip.sip.message import Header, Request, Response, header, response_to
 from haproxy_voip.sip.timers import Timing
 from haproxy_voip.sip.transactions import (
@@ -71,13 +74,19 @@ class Shared:
 
     def ask(self, request: Request, flow: Flow, owner: Owner, now: float) -> tuple[ClientTransaction, list[Output]]:
         """Send a request in a client transaction of its own."""
-        outgoing = Outgoing(request, flow, self.network.sent_by(flow), owner)
+        way, opening = self.network.way(flow, request, now)
+        whose: Owner = owner if way.transport is flow.transport else LargeRequest(self, owner)
+        outgoing = Outgoing(request, way, self.network.sent_by(way), whose)
         transaction, outputs = self.transactions.request(outgoing, now)
-        return transaction, _effects(outputs)
+        return transaction, [*opening, *_effects(outputs)]
 
     def answer(self, transaction: ServerTransaction, response: Response, now: float) -> list[Output]:
         """Send a response in its server transaction."""
-        return _effects(self.transactions.respond(transaction, response, now))
+        outputs = _effects(self.transactions.respond(transaction, response, now))
+        way, opening = self.network.way_back(transaction.flow)
+        if way is transaction.flow:
+            return outputs
+        return [*opening, *(Send(way, output.data) for output in outputs if isinstance(output, Send))]
 
     def cancel(self, transaction: ClientTransaction, headers: Sequence[Header], now: float) -> list[Output]:
         """Cancel an INVITE of ours."""
@@ -105,19 +114,50 @@ class Shared:
 
     def send_ack(self, leg: Leg, cseq: int, headers: Sequence[Header] = (), body: bytes = b"") -> list[Output]:
         """Acknowledge a 2xx on this leg, and remember how (RFC 3261 section 13.2.2.4)."""
-        ack = leg.dialog.ack(cseq)
-        ack.headers.extend(headers)
-        ack.body = body
-        branch = f"z9hG4bK{self.chance.token()}"
-        transport = leg.flow.transport.upper()
-        ack.prepend("Via", f"SIP/2.0/{transport} {self.network.sent_by(leg.flow)};branch={branch};rport")
-        data = leg.acks[cseq] = ack.encode()
-        return [Send(leg.flow, data)]
+        ack = self.acknowledgement(leg.dialog, leg.flow, cseq, (*leg.credentials, *headers), body)
+        leg.acknowledged(cseq, ack.data)
+        return [ack]
+
+    def acknowledgement(
+        self, dialog: Dialog, flow: Flow, cseq: int, headers: Sequence[Header] = (), body: bytes = b""
+    ) -> Send:
+        """The ACK for a 2xx: a request of its own, in no transaction (RFC 3261 section 13.2.2.4)."""
+        ack = dialog.ack(cseq, headers, body)
+        branch = MAGIC_COOKIE + self.chance.token()
+        ack.headers.insert(0, header("via", via_value(flow.transport, self.network.sent_by(flow), branch)))
+        return Send(flow, ack.encode())
 
     def next_stream(self) -> int:
         """A number for a media stream, never used before."""
         self.streams += 1
         return self.streams
+
+
+class LargeRequest:
+    """Owner of a request that goes to a UDP backend by TCP because of its size; heard by its real owner.
+
+    RFC 3261 section 18.1.1: "If this causes the request to be sent over a different transport ... and the connection
+    attempt ... fails, the element SHOULD retry the request, using UDP".
+    """
+
+    __slots__ = ("_owner", "_shared")
+
+    def __init__(self, shared: Shared, owner: Owner) -> None:
+        self._shared = shared
+        self._owner = owner
+
+    def response(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
+        """Pass it on."""
+        return self._owner.response(transaction, response, now)
+
+    def failed(self, transaction: ClientTransaction, reason: str, now: float) -> list[Output]:
+        """Send it as a datagram after all, if it cannot have arrived."""
+        shared = self._shared
+        transaction.owner = self._owner
+        if not shared.network.never_opened(transaction.flow):
+            return self._owner.failed(transaction, reason, now)
+        flow = shared.network.no_tcp(transaction.flow, now)
+        return _effects(shared.transactions.send_again(transaction, flow, shared.network.sent_by(flow), now))
 
 
 def _effects(outputs: list[TransactionOutput]) -> list[Output]:

@@ -33,6 +33,8 @@ BROADCAST = ipaddress.ip_address("255.255.255.255")
 
 Side = Literal["client", "backend"]
 Kind = Literal["rtp", "udptl"]
+# Payload type and what it means, "encoding/clock[/channels]" in lower case: (0, "pcmu/8000").
+PayloadTypes = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Party:
     signalling_host: str = ""  # where its SIP comes from
     mux: bool = False  # RTCP on the RTP port (RFC 5761), agreed with this party
     receives: bool = True  # False on hold, inactive or port 0: nothing is sent to it
+    payload_types: PayloadTypes = ()  # what its SDP asks to be sent; empty: not known, nothing is converted
+    sends: PayloadTypes = ()  # what it was told to send, where that is not what the other party asks for now
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,12 @@ class StreamPlan:
     backend: Party
     generation: int = 0  # grows with each offer/answer
     clock_hz: int = DEFAULT_CLOCK_HZ  # of the RTP timestamp, for the jitter
+    # Another stream. While each names the other, what either client sends goes to the other client, and the
+    # backends are neither heard nor sent to.
+    bridge: int | None = None
+    comfort_noise: bool = False  # the client hears noise until media come for it
+    prints: bool = False  # `fingerprint.Fingerprints` wants to know what passes
+    encrypted: bool = False  # SRTP: not a byte may be changed, so no bridge, no renumbering, no noise
 
 
 @dataclass(slots=True)

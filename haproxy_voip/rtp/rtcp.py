@@ -85,7 +85,10 @@ def parse(data: bytes | memoryview) -> list[Packet]:
             raise MalformedPacket("an RTCP packet is longer than the datagram")
         if first & PADDING_BIT and end != len(view):
             raise MalformedPacket("padding before the last packet")  # A.2
-        packets.append(_packet(packet_type, first & COUNT_MASK, view[at + COMMON.size : end]))
+        padding = view[end - 1] if first & PADDING_BIT else 0
+        if padding > 4 * words:
+            raise MalformedPacket("more padding than packet")
+        packets.append(_packet(packet_type, first & COUNT_MASK, view[at + COMMON.size : end - padding]))
         at = end
     return packets
 

@@ -6,6 +6,8 @@ SSRC is left out: a new SSRC starts a new count at once, and what was lost befor
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 NONE = -1  # no such sequence number, timestamp or SSRC
 SEQUENCES = 1 << 16
 HALF_TIMESTAMPS = 1 << 31
@@ -14,10 +16,31 @@ MAX_DROPOUT = 3000
 MAX_MISORDER = 100
 
 
+class Newest(NamedTuple):
+    """The newest packet of a stream."""
+
+    ssrc: int
+    sequence: int  # 16 bits
+    timestamp: int
+    at: float  # monotonic seconds of the first packet with this timestamp
+    step: int  # timestamp units from the packet before; nonsense after DTX or a late packet
+
+
 class Reception:
     """The count of one direction."""
 
-    __slots__ = ("_clock_hz", "_confirming", "_highest", "_jitter", "_missing", "_ssrc", "_timestamp", "_transit")
+    __slots__ = (
+        "_before_late",
+        "_clock_hz",
+        "_confirming",
+        "_highest",
+        "_jitter",
+        "_missing",
+        "_ssrc",
+        "_step",
+        "_timestamp",
+        "_transit",
+    )
 
     def __init__(self, clock_hz: int) -> None:
         self._clock_hz = clock_hz
@@ -27,7 +50,10 @@ class Reception:
         self._confirming = NONE  # the sequence number that would make a wild one before it a restart
         self._jitter = 0.0  # timestamp units
         self._timestamp = NONE
+        self._step = 0  # timestamp units between the last two packets
         self._transit = 0.0  # timestamp units, with an offset nobody knows
+        # The highest sequence number, its timestamp and transit, kept when a late packet follows.
+        self._before_late: tuple[int, int, float] | None = None
 
     def arrived(self, sequence: int, timestamp: int, ssrc: int, now: float) -> None:
         """Count one packet; `now` is monotonic seconds."""
@@ -44,6 +70,7 @@ class Reception:
             if difference > HALF_TIMESTAMPS:  # the timestamp went round
                 difference = abs(difference - 2 * HALF_TIMESTAMPS)
             self._jitter += (difference - self._jitter) * 0.0625
+            self._step = timestamp - self._timestamp
         self._timestamp = timestamp
         self._transit = transit
 
@@ -53,11 +80,14 @@ class Reception:
         if ssrc != self._ssrc or sequence == self._confirming:
             self._ssrc, self._highest = ssrc, sequence
             self._timestamp = self._confirming = NONE
+            self._before_late = None
         elif 0 < step < MAX_DROPOUT:
             self._highest += step
             self._missing += step - 1
         elif step == 0 or step > SEQUENCES - MAX_MISORDER:
             self._missing -= 1  # late, or doubled
+            if self._before_late is None or self._before_late[0] != self._highest:
+                self._before_late = (self._highest, self._timestamp, self._transit)
         else:
             self._confirming = (sequence + 1) & 0xFFFF
             return False
@@ -66,12 +96,23 @@ class Reception:
     def retime(self, clock_hz: int) -> None:
         """The payload has another clock from here on; its jitter starts anew."""
         if clock_hz != self._clock_hz:
-            self._clock_hz, self._jitter, self._timestamp = clock_hz, 0.0, NONE
+            self._clock_hz, self._jitter, self._timestamp, self._before_late = clock_hz, 0.0, NONE, None
 
     @property
     def highest(self) -> int:
         """The extended highest sequence number received (A.1), 0 before the first packet."""
         return self._highest
+
+    @property
+    def newest(self) -> Newest | None:
+        """The packet of the highest sequence number; None before the first."""
+        if self._ssrc == NONE or self._timestamp == NONE:
+            return None
+        timestamp, transit = self._timestamp, self._transit
+        if self._before_late is not None and self._before_late[0] == self._highest:
+            _, timestamp, transit = self._before_late
+        at = (transit + timestamp) / self._clock_hz
+        return Newest(self._ssrc, self._highest & 0xFFFF, timestamp, at, self._step)
 
     @property
     def lost(self) -> int:

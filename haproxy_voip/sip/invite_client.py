@@ -86,6 +86,10 @@ class InviteClient:
         self.timers = {Timer.CANCELLED: now + self.timing.lifetime}
         return NOTHING
 
+    def hush(self) -> None:
+        """Send the INVITE no more; go on waiting for its answer."""
+        self.timers.pop(Timer.A, None)
+
     def transport_failed(self) -> Actions:
         """The flow broke. Who already has an answer is not told (RFC 6026 8.4)."""
         if self.answered:

@@ -144,6 +144,28 @@ class Transactions:
         transaction.cancel_headers = tuple(headers)
         return self._send_cancel(transaction, now)
 
+    def hush(self, transaction: ClientTransaction) -> None:
+        """Send this INVITE no more: who shall answer seems dead. An answer that comes yet is delivered."""
+        if isinstance(transaction.machine, InviteClient) and not transaction.ended:
+            transaction.machine.hush()
+            self._settle(transaction)
+
+    def send_again(
+        self, transaction: ClientTransaction, flow: Flow, sent_by: str, now: float
+    ) -> list[TransactionOutput]:
+        """Begin a request that failed with its connection anew on another flow.
+
+        To the TU it stays the same transaction; to the peer it is a new one, with a branch of its own.
+        """
+        assert transaction.ended
+        branch = MAGIC_COOKIE + self._chance.token()
+        request = transaction.request
+        request.set_first("via", via_value(flow.transport, sent_by, branch))
+        transaction.machine = (InviteClient if transaction.is_invite else NonInviteClient)(flow.reliable, self._timing)
+        transaction.key, transaction.flow = (branch.lower(), request.method), flow
+        transaction.data, transaction.ended = request.encode(), False
+        return self._start(transaction, now)
+
     def abandon(self, transaction: ClientTransaction | ServerTransaction) -> None:
         """Forget it at once: who should answer, or be answered, is gone."""
         if not transaction.ended:

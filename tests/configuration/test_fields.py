@@ -24,7 +24,8 @@ def test_every_field_is_documented_and_is_a_value_or_a_section(field: Field) -> 
 @pytest.mark.parametrize("field", list(everything(Config)), ids=lambda field: field.name)
 def test_every_default_can_be_written_in_yaml(field: Field) -> None:
     if field.kind is not None and not field.required and field.default is not None:
-        assert field.kind.read(field.kind.write(field.default)) == field.default
+        defaults = field.default if field.many else (field.default,)
+        assert all(field.kind.read(field.kind.write(default)) == default for default in defaults)
 
 
 def test_a_section_under_a_name_does_not_repeat_it() -> None:

@@ -167,3 +167,8 @@ def test_every_prefix_of_a_configuration_is_loaded_or_refused(tmp_path: Path) ->
     for length in itertools.chain(range(0, len(text), 7), [len(text)]):
         with contextlib.suppress(ConfigErrors):
             loaded(tmp_path, text[:length])
+
+
+def test_a_relative_control_socket_stands_beside_the_file(tmp_path: Path) -> None:
+    """`run` and `status` must mean the same socket from whatever directory they are called."""
+    assert loaded(tmp_path, MINIMAL + "control: proxy.sock\n").control == tmp_path / "proxy.sock"

@@ -16,7 +16,7 @@ import pytest
 import uvloop
 
 from haproxy_voip.core.address import Address
-from haproxy_voip.edge import media_leg, media_userspace
+from haproxy_voip.edge import media_end, media_leg, media_userspace, media_watch
 from haproxy_voip.edge.media_sockets import bind_pair
 from haproxy_voip.edge.media_userspace import Listener, MediaRelay
 from haproxy_voip.rtp.flow import Party, StreamPlan
@@ -90,6 +90,8 @@ class Bench:
                 lambda *what: self._tell("latched", *what),
                 lambda *what: self._tell("failed", *what),
                 lambda *what: self._tell("refused", *what),
+                lambda *what: self._tell("prints", *what),
+                lambda *what: self._tell("silent", *what),
             ),
         )
         stack.callback(self.relay.close)
@@ -150,7 +152,7 @@ def on_uvloop(host: str = "127.0.0.1") -> Callable[[Callable[..., Awaitable[None
 def later(seconds: float) -> Iterator[None]:
     """The relay's clock is that much ahead."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (media_leg, media_userspace):
+        for module in (media_end, media_leg, media_userspace, media_watch):
             real = module.monotonic
             patch.setattr(module, "monotonic", lambda real=real: real() + seconds)
         yield

@@ -8,6 +8,7 @@ from dataclasses import replace
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.media_sockets import bind_pair
 from haproxy_voip.rtp.flow import Kind
+from haproxy_voip.rtp.header import Header
 from tests.edge.media_bench import STREAM, Bench, Phone, free_pair, on_uvloop, rtp
 
 
@@ -56,8 +57,10 @@ async def test_after_failover_the_client_goes_on_by_the_same_port_to_the_new_bac
     bench.revise(backend=replace(bench.plan.backend, remote=beta.address))
     assert [await beta.hears() for _ in range(10)] == [rtp(sequence) for sequence in range(10, 20)]
     alpha.send(rtp(99, b"stale"), bench.from_relay)
-    bench.backend = beta
-    await bench.both_speak()
+    for sequence in range(70, 75):
+        beta.send(rtp(sequence, ssrc=2), bench.from_relay)
+        heard = Header.parse(await bench.client.hears())
+        assert (heard.sequence, heard.ssrc) == (sequence - 70 + 3, 1)  # alpha's went up to 2
     assert bench.relay.snapshot(STREAM).backend.dropped == 1
     assert bench.relay.snapshot(STREAM).client.dropped == 0
 

@@ -1,7 +1,7 @@
 """Sound by content: a tone goes in, the same tone must come out.
 
-`Ear` is an RTP endpoint (PCMU, 8 kHz, 20 ms, DTMF as RFC 4733 events) beside a SIPp that does the signalling: it sends one
-tone, keeps what it hears, and tells how much of that is which tone.
+`Ear` is an RTP endpoint (PCMU, 8 kHz, 20 ms, DTMF as RFC 4733 events) beside a SIPp that does the signalling: it sends
+one tone, keeps what it hears, and tells how much of that is which tone.
 """
 
 import math
@@ -13,6 +13,8 @@ import wave
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.interop.processes import wait_until
 
 RATE = 8000  # samples per second
 SAMPLES_PER_PACKET = 160  # 20 ms
@@ -27,6 +29,7 @@ MAX_HEARD_PACKETS = 50 * 120  # two minutes
 
 CALLER_TONE = 400.0  # Hz, of the ear `caller_ear`
 CALLEE_TONE = 900.0
+THIRD_TONE = 1300.0
 
 Address = tuple[str, int]
 
@@ -149,6 +152,11 @@ class Ear:
         samples, window = self.samples(), RATE // 2
         starts = range(0, max(1, len(samples) - window + 1), window)
         return max(share(samples[start : start + window], frequency) for start in starts)
+
+    def wait_for(self, frequency: float, seconds: float = 0.5) -> None:
+        """Until a tone was heard for so long from now on. Raises ProcessError when it is not within ten times that."""
+        wanted = self.seconds_of(frequency) + seconds
+        wait_until(lambda: self.seconds_of(frequency) >= wanted, 10 * seconds, f"{frequency} Hz at {self.local}")
 
     def _run(self) -> None:
         """Packets out on the beat; between two beats, whatever comes in."""

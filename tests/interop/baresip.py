@@ -1,7 +1,7 @@
 """baresip as a phone, in a network namespace of its own.
 
-baresip takes no loopback interface for media, so it gets a veth pair: the test's side has SERVER_SIDE, where the server or
-proxy under test must listen; the phone's side has PHONE_SIDE. Phones sit behind the same link at different ports.
+baresip takes no loopback interface for media, so it gets a veth pair: the test's side has SERVER_SIDE, where the server
+or proxy under test must listen; the phone's side has PHONE_SIDE. Phones sit behind the same link at different ports.
 """
 
 import json
@@ -17,8 +17,8 @@ from tests.interop.audio import RATE, read_wav, tone
 from tests.interop.processes import Process, ProcessError, wait_until
 from tests.interop.servers import REALM, password
 
-# RFC 2544's range for tests between two interfaces: it is nobody's real network. Not 192.0.2.0/24: containers and virtual
-# machines use that for their own uplink.
+# RFC 2544's range for tests between two interfaces: it is nobody's real network. Not 192.0.2.0/24: virtual machines
+# are seen to use that for their own uplink.
 SERVER_SIDE = "198.18.77.1"
 PHONE_SIDE = "198.18.77.2"
 PREFIX = 30

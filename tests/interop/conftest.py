@@ -4,32 +4,58 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.interop import servers
-from tests.interop.audio import CALLEE_TONE, CALLER_TONE, Ear
+from tests.interop.audio import CALLEE_TONE, CALLER_TONE, THIRD_TONE, Ear
 from tests.interop.baresip import PhoneNetwork
-from tests.interop.parties import CALLEE, CALLER
+from tests.interop.handset import Handset
+from tests.interop.parties import CALLEE, CALLER, THIRD
 from tests.interop.processes import stop_all
+from tests.interop.proxy import Proxy, ProxySetting
 from tests.interop.sipp import Run, Sipp
 
 HERE = Path(__file__).parent
 LOCK = Path("/run/lock/haproxy_voip_interop")
-LOCK_SECONDS = 600.0  # another run on this machine may take that long
+LOCK_SECONDS = 100.0  # for another run on this machine to end; less than a test's time limit
 TOOLS = ("sipp", "sipsak", "baresip", "kamailio", "kamcmd", "unshare", "setpriv", "ip")
+
+DEFAULT = servers.Setting()
 
 StartAsterisk = Callable[..., servers.Asterisk]
 StartKamailio = Callable[..., servers.Kamailio]
 StartSipp = Callable[[Run], Sipp]
+StartProxy = Callable[..., Proxy]
+StartHandset = Callable[..., Handset]
+StartPair = Callable[[Proxy], tuple[Handset, Handset]]
+
+# Proxies that run now: their logs are shown with a failure.
+_proxies: list[Proxy] = []
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # With -n, --dist loadgroup keeps all of them in one worker: the servers' addresses exist once.
+    marks = [pytest.mark.interop]
+    if config.pluginmanager.hasplugin("xdist"):
+        marks.append(pytest.mark.xdist_group("interop"))
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.interop)
+            for mark in marks:
+                item.add_marker(mark)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        report.sections.extend(("log of the proxy", proxy.story()) for proxy in _proxies)
+    return report
 
 
 def _what_is_missing() -> str | None:
@@ -100,7 +126,9 @@ def start_asterisk(
     started: list[servers.Asterisk] = []
 
     def start(
-        name: str, setting: servers.Setting = servers.Setting(), address: str | None = None  # noqa: B008
+        name: str,
+        setting: servers.Setting = DEFAULT,
+        address: str | None = None,
     ) -> servers.Asterisk:
         if not servers.suite_is_there(setting.suite):
             pytest.skip(f"no Asterisk of {setting.suite}: tests/interop/setup.sh could not build it")
@@ -121,7 +149,7 @@ def start_kamailio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartKa
     """Starts a Kamailio of any Setting for one test."""
     started: list[servers.Kamailio] = []
 
-    def start(name: str, setting: servers.Setting = servers.Setting()) -> servers.Kamailio:  # noqa: B008
+    def start(name: str, setting: servers.Setting = DEFAULT) -> servers.Kamailio:
         server = servers.kamailio(name, tmp_path_factory.mktemp(name), setting)
         started.append(server)
         server.start()
@@ -130,6 +158,54 @@ def start_kamailio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartKa
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture(scope="module")
+def proxy(cluster: dict[str, servers.Asterisk], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """One for a module's tests that leave it and the servers as they are: before alpha and beta, alpha active."""
+    for name in ("alpha", "beta"):
+        cluster[name].ensure()
+    proxy = Proxy(tmp_path_factory.mktemp("proxy"), [cluster["alpha"], cluster["beta"]], ProxySetting(tls=True))
+    yield from _running(proxy)
+
+
+@pytest.fixture
+def start_proxy(interop: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartProxy]:
+    """Starts the proxy in front of servers, the active one first. One at a time: its addresses exist once."""
+    with ExitStack() as stack:
+
+        def start(*behind: servers.Server, setting: ProxySetting | None = None) -> Proxy:
+            assert not _proxies, "another proxy runs"
+            proxy = Proxy(tmp_path_factory.mktemp("proxy"), behind, setting or ProxySetting())
+            return stack.enter_context(contextmanager(_running)(proxy))
+
+        yield start
+
+
+def _running(proxy: Proxy) -> Iterator[Proxy]:
+    _proxies.append(proxy)
+    try:
+        proxy.start()
+        yield proxy
+    finally:
+        proxy.stop()
+        _proxies.remove(proxy)
+
+
+@pytest.fixture
+def start_handset() -> Iterator[StartHandset]:
+    """Starts a phone; arguments are Handset's."""
+    started: list[Handset] = []
+
+    def start(**what: object) -> Handset:
+        phone = Handset(**what)  # type: ignore[arg-type]
+        started.append(phone)
+        phone.start()
+        return phone
+
+    yield start
+    for phone in started:
+        phone.leave()
 
 
 @pytest.fixture(scope="session")
@@ -172,3 +248,25 @@ def callee_ear() -> Iterator[Ear]:
     ear.start()
     yield ear
     ear.stop()
+
+
+@pytest.fixture
+def third_ear() -> Iterator[Ear]:
+    ear = Ear((THIRD, 0), THIRD_TONE)
+    ear.start()
+    yield ear
+    ear.stop()
+
+
+@pytest.fixture
+def start_pair(start_handset: StartHandset, caller_ear: Ear, callee_ear: Ear) -> StartPair:
+    """Phones of 1001 and 1002, registered at every server behind a proxy; all other contacts there are gone."""
+
+    def start(proxy: Proxy) -> tuple[Handset, Handset]:
+        caller = start_handset(user="1001", server=proxy.address, address=CALLER, ear=caller_ear)
+        callee = start_handset(user="1002", server=proxy.address, address=CALLEE, ear=callee_ear)
+        assert (caller.register(), callee.register()) == (200, 200)
+        proxy.wait_registered(2)
+        return caller, callee
+
+    return start

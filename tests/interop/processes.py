@@ -1,7 +1,7 @@
 """Processes that tests start: each a group of its own, killed whole, never left over.
 
-Every process gets a session of its own, so that all of it can be stopped and killed by one number, and should the test run
-itself be killed, the kernel kills the process too.
+Every process gets a session of its own, so that all of it can be stopped and killed by one number, and should the test
+run itself be killed, the kernel kills the process too.
 """
 
 import atexit

@@ -120,6 +120,19 @@ class Asterisk(Server):
         Server.start(self)
         self.console("core waitfullybooted")
 
+    def ensure(self) -> None:
+        """Running, not frozen, and without calls that the test before left behind."""
+        Server.ensure(self)
+        if self.console("core show channels count").startswith("0 "):
+            return
+        self.console("channel request hangup all")
+        wait_until(lambda: self.console("core show channels count").startswith("0 "), 5.0, f"no calls at {self.name}")
+
+    def calls(self) -> int:
+        """How many calls it believes in (Asterisk counts a call between two users once)."""
+        counts = self.console("core show channels count")
+        return next(int(line.split()[0]) for line in counts.splitlines() if "active call" in line)
+
     def console(self, command: str) -> str:
         """What Asterisk's command line answers."""
         done = subprocess.run(
@@ -144,7 +157,9 @@ class Asterisk(Server):
         # The table cuts long URIs; the database has them whole, as ;@/USER;@... : {"uri":"..."}.
         wanted = f"/registrar/contact/{user};@"
         rows = self.console("database show registrar/contact").splitlines()
-        return [row.split('"uri":"', 1)[1].split('"', 1)[0].replace("^3B", ";") for row in rows if row.startswith(wanted)]
+        return [
+            row.split('"uri":"', 1)[1].split('"', 1)[0].replace("^3B", ";") for row in rows if row.startswith(wanted)
+        ]
 
     def forget_contacts(self) -> None:
         """Stopped, its database deleted, started again: nobody is registered."""
@@ -197,6 +212,7 @@ class Setting:
     proxy: str = "127.0.0.1"  # addresses the trusted profile lets in, comma-separated
     users: int = 10
     direct_media: bool = False
+    algorithms: str = ""  # digest algorithms of its challenges, "SHA-256,MD5"; empty is MD5 (Asterisk 22 only)
 
 
 def asterisk(name: str, folder: Path, setting: Setting, address: str | None = None) -> Asterisk:
@@ -211,6 +227,7 @@ def asterisk(name: str, folder: Path, setting: Setting, address: str | None = No
         "PROXY": setting.proxy,
         "USERS": str(setting.users),
         "DIRECT_MEDIA": "yes" if setting.direct_media else "no",
+        "ALGORITHMS": setting.algorithms,
     }
     argv = [str(REPOSITORY / "backends/asterisk/run"), name, address, setting.stack, setting.profile]
     process = Process(f"asterisk {name}", argv, folder / "output", environment)

@@ -98,7 +98,18 @@ class Sipp:
         text = (SCENARIOS / scenario.name).read_text()
         scenario.write_text(text.replace("@STATUS@", str(run.status)))
         argv = ["sipp", "-sf", str(scenario), "-i", run.local, "-p", str(run.local_port)]
-        argv += ["-m", str(run.calls), "-r", str(run.rate), "-t", run.transport, "-nostdin", "-nd", "-d", str(run.pause_ms)]
+        argv += [
+            "-m",
+            str(run.calls),
+            "-r",
+            str(run.rate),
+            "-t",
+            run.transport,
+            "-nostdin",
+            "-nd",
+            "-d",
+            str(run.pause_ms),
+        ]
         argv += ["-s", run.user, "-au", run.user, "-ap", password(run.user) if run.password is None else run.password]
         argv += ["-timeout", f"{run.seconds:.0f}s", "-timeout_error"]
         argv += ["-trace_err", "-error_file", str(self.folder / "errors"), "-error_overwrite", "true"]

@@ -1,13 +1,12 @@
 """Every number and service that tests use at the servers does what extensions.conf says, the proxy left out."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from tests.interop.audio import CALLEE_TONE, CALLER_TONE, Ear
+from tests.interop.audio import CALLER_TONE, Ear
 from tests.interop.conftest import StartAsterisk, StartSipp
-from tests.interop.parties import CALLEE, CALLER, THIRD, answer, call, register
+from tests.interop.parties import CALLEE, CALLER, call, register
 from tests.interop.servers import REALM, Asterisk, Setting
 from tests.interop.sipp import Run
 
@@ -16,15 +15,6 @@ ASTERISKS = [
     pytest.param(Setting(stack="chan_sip"), id="chan_sip-16"),
     pytest.param(Setting(suite="sid"), id="pjsip-22"),
 ]
-THIRD_TONE = 1300.0  # Hz
-
-
-@pytest.fixture
-def third_ear() -> Iterator[Ear]:
-    ear = Ear((THIRD, 0), THIRD_TONE)
-    ear.start()
-    yield ear
-    ear.stop()
 
 
 def test_early_media_is_heard_before_the_answer_and_the_echo_after_it(
@@ -117,19 +107,3 @@ def test_a_call_over_tcp_works(alpha: Asterisk, start_sipp: StartSipp, caller_ea
     caller_ear.remote = sipp.wait_remote_audio()
     sipp.wait()
     assert caller_ear.seconds_of(CALLER_TONE) > 1.0
-
-
-def test_with_direct_media_asterisk_points_the_phones_at_each_other(
-    start_asterisk: StartAsterisk, start_sipp: StartSipp, caller_ear: Ear, callee_ear: Ear
-) -> None:
-    alpha = start_asterisk("alpha", Setting(direct_media=True))
-    start_sipp(register("1002", CALLEE, alpha.address)).wait()
-    callee = start_sipp(answer(callee_ear))
-    callee.wait_listening()
-    caller = start_sipp(call("1002", alpha.address, caller_ear))
-    callee_ear.remote = callee.wait_remote_audio()
-    caller_ear.remote = caller.wait_remote_audio()
-    caller.wait()
-    callee.wait()
-    assert caller_ear.seconds_of(CALLEE_TONE) > 0.5
-    assert f"c=IN IP4 {CALLEE}" in caller.messages().split("ACK ")[-1]

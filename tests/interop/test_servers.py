@@ -174,8 +174,6 @@ def test_five_hundred_users_register_within_seconds(start_asterisk: StartAsteris
     keys = {"expires": "300", "domain": REALM}
     run(
         start_sipp,
-        Run(
-            scenario="register_many", local=CALLER, target=alpha.address, rows=rows, keys=keys, calls=500, rate=250
-        ),
+        Run(scenario="register_many", local=CALLER, target=alpha.address, rows=rows, keys=keys, calls=500, rate=250),
     )
     assert len([user for user in ("1001", "1250", "1500") if alpha.contacts(user)]) == 3

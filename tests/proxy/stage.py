@@ -11,6 +11,7 @@ searched for backend addresses and the other way round: topology hiding is check
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from haproxy_voip.proxy.events import CanaryClosed, CanaryOpened, Command, Probe
 from haproxy_voip.proxy.node import Node
 from haproxy_voip.sip.digest import AuthenticationSession
 from haproxy_voip.sip.message import Request, Response, header, parse, response_to
+from haproxy_voip.sip.validation import validate
 
 DOMAIN = "voip.test"
 PROXY = Address("127.0.0.10", 5060)
@@ -77,6 +79,7 @@ class Peer:
     inbox: list[Request | Response] = field(default_factory=list)
     seen: list[Request | Response] = field(default_factory=list)
     count: int = 0
+    pongs: int = 0  # keep-alives that came back
 
     @property
     def host(self) -> str:
@@ -105,7 +108,7 @@ class Peer:
         """A request outside any dialog. Header names with _ for -."""
         cseq = headers.pop("cseq", "1")
         call_id = headers.pop("call_id", f"call-{self.user}-{self.count}@{self.host}")
-        sender = headers.pop("from_", f"<sip:{self.user}@{DOMAIN}>;tag=from{self.user}{self.count}")
+        sender = headers.pop("from_", f"<sip:{self.user or 'pbx'}@{self.stage.domain}>;tag=from{self.user}{self.count}")
         lines = [
             header("Via", self.via()),
             header("Max-Forwards", headers.pop("max_forwards", "70")),
@@ -215,11 +218,12 @@ class Peer:
 class Stage:
     """One node, its backends and its clock."""
 
-    def __init__(self, settings: Config | None = None, seed: int = 1) -> None:
+    def __init__(self, settings: Config | None = None, seed: int = 1, users: Iterable[str] = USERS) -> None:
         self.now = 100.0
         self.config = settings or config()
-        self.credentials = {user: Credential(user, DOMAIN, password=f"secret{user}") for user in USERS}
-        self.node = Node(self.config, (DOMAIN, self.credentials), Chance.seeded(seed), self.now)
+        self.domain = self.config.proxy.domain
+        self.credentials = {user: Credential(user, self.domain, password=f"secret{user}") for user in users}
+        self.node = Node(self.config, (self.domain, self.credentials), Chance.seeded(seed), self.now)
         self.facts: list[object] = []
         self.replies: list[Reply] = []
         self.plans: dict[int, InstallStream] = {}
@@ -257,7 +261,7 @@ class Stage:
     def phone(self, user: str, host: str | None = None) -> Peer:
         """A client that is registered."""
         peer = self.client(user, host)
-        peer.request("REGISTER", f"sip:{DOMAIN}", to=f"<sip:{user}@{DOMAIN}>", expires="600")
+        peer.request("REGISTER", f"sip:{self.domain}", to=f"<sip:{user}@{self.domain}>", expires="600")
         peer.take(200)
         return peer
 
@@ -302,7 +306,7 @@ class Stage:
         self.frozen.discard(name)
         self.pass_time(2.0)
 
-    def command(self, name: str, **arguments: str) -> dict[str, object]:
+    def command(self, name: str, /, **arguments: str) -> dict[str, object]:
         self.feed(Command(len(self.replies) + 1, name, arguments))
         return self.replies[-1].result
 
@@ -341,7 +345,12 @@ class Stage:
     def _deliver(self, flow: Flow, data: bytes) -> None:
         peer = self.streams.get(flow.connection) or self.peers.get(flow.remote)
         assert peer is not None, f"sent to a stranger: {flow}"
+        if not data.strip():
+            peer.pongs += 1
+            return
         message = parse(data)
+        if isinstance(message, Request):
+            validate(message)
         self._check_topology(peer, data)
         peer.seen.append(message)
         names = [name for name, backend in self.backends.items() if backend is peer]
@@ -362,7 +371,7 @@ class Stage:
         hidden = backends if peer.host not in backends else clients
         text = data.decode("utf-8", "surrogateescape")
         for host in hidden - {peer.host}:
-            for place in _places(text, host):
+            for place in _places(text, host) if host in text else ():
                 raise AssertionError(f"{peer.host} was shown {host}: {place}")
 
 

@@ -1,75 +1,526 @@
-"""Calls from and to clients, one backend, no failures."""
+"""Calls from their INVITE to their end, without failures of backends (RFC 3261 sections 9, 13, 15 and 16.7)."""
 
 from __future__ import annotations
 
+import pytest
+
+from haproxy_voip.configuration.model import LimitsConfig, MediaConfig, PortRange, TimersConfig
 from haproxy_voip.sip.message import Request, Response
-from tests.proxy.stage import DOMAIN, Peer, Stage
+from tests.proxy.stage import DOMAIN, Stage
+from tests.proxy.talk import BOTH, Make, Talk, answer_all, calm, incoming, leave_nothing, outgoing, sdp
 
-
-def outgoing(stage: Stage, caller: Peer) -> tuple[Request, Request]:
-    """A client calls 1002: its INVITE, and the backend's view of it."""
-    invite = caller.request("INVITE", f"sip:1002@{DOMAIN}", body=caller.offer())
-    caller.take(100)
-    return invite, stage.alpha.take_request("INVITE")
-
-
-def answered(stage: Stage, caller: Peer) -> tuple[Request, Response, Request, Response]:
-    """The same, answered and acknowledged."""
-    invite, at_alpha = outgoing(stage, caller)
-    ringing = stage.alpha.answer(at_alpha, 180)
-    caller.take(180)
-    assert ringing is not None
-    ok_at_alpha = stage.alpha.answer(at_alpha, 200, body=stage.alpha.offer(9000))
-    ok = caller.take_response(200)
-    caller.ack(invite, ok)
-    stage.alpha.take("ACK")
-    return invite, ok, at_alpha, ok_at_alpha
+both = pytest.mark.parametrize("make", BOTH)
 
 
 def test_a_call_from_a_client_is_a_dialog_of_its_own_at_the_backend() -> None:
-    stage = Stage()
-    alice = stage.phone("1001")
-    invite, at_alpha = outgoing(stage, alice)
-    assert at_alpha.call_id != invite.call_id
-    assert at_alpha.from_.tag != invite.from_.tag
-    assert at_alpha.uri == "sip:1002@127.0.0.11:5060"
-    assert at_alpha.from_.uri.user == "1001"
-    assert b"c=IN IP4 127.0.0.10" in at_alpha.body
-    assert not at_alpha.has("proxy-authorization")
-
-
-def test_a_call_is_answered_acknowledged_and_hung_up_by_the_caller() -> None:
-    stage = Stage()
-    alice = stage.phone("1001")
-    invite, ok, _, _ = answered(stage, alice)
-    assert len(stage.plans) == 1
-    alice.send(alice.within(invite, ok, "BYE", invite.cseq.number + 1))
-    alice.take(200)
-    bye = stage.alpha.take_request("BYE")
-    stage.alpha.answer(bye, 200)
-    assert not stage.plans
-    stage.pass_time(60)
-    assert len(stage.node._shared.legs) == 0
-    assert len(stage.node._shared.transactions) == 0
-    assert stage.node._shared.ports.in_use == 0
+    talk = outgoing(calm())
+    invite, invited = talk.invite, talk.invited
+    assert invited.call_id != invite.call_id
+    assert invited.from_.tag != invite.from_.tag
+    assert invited.uri == "sip:1002@127.0.0.11:5060"
+    assert invited.from_.uri.user == "1001"
+    assert b"c=IN IP4 127.0.0.10" in invited.body
+    assert not invited.has("proxy-authorization")
 
 
 def test_a_call_to_a_client_goes_to_its_contact() -> None:
-    stage = Stage()
-    bob = stage.phone("1002")
-    token = stage.token_of("1002")
-    stage.alpha.user = "1001"
-    invite = stage.alpha.new("INVITE", f"sip:{token}@127.0.0.10:5060", body=stage.alpha.offer(9000))
-    stage.alpha.send(invite)
-    at_bob = bob.take_request("INVITE")
-    assert at_bob.uri == "sip:1002@127.0.1.2:5060"
-    assert at_bob.to.uri.user == "1002"
-    bob.answer(at_bob, 180)
-    stage.alpha.take(180)
-    ok_at_bob = bob.answer(at_bob, 200, body=bob.offer())
-    ok = stage.alpha.take_response(200)
-    stage.alpha.ack(invite, ok)
-    bob.take("ACK")
-    bob.send(bob.within(ok_at_bob, at_bob, "BYE", 1))
-    bob.take(200)
-    stage.alpha.take("BYE")
+    talk = incoming(calm())
+    assert talk.invited.uri == "sip:1002@127.0.1.2:5060"
+    assert talk.invited.to.uri.user == "1002"
+
+
+@both
+def test_a_call_is_answered_acknowledged_and_hung_up_by_the_caller(make: Make) -> None:
+    talk = make(calm()).established()
+    assert len(talk.stage.plans) == 1
+    talk.hang_up()
+
+
+@both
+def test_a_call_is_hung_up_by_the_callee(make: Make) -> None:
+    talk = make(calm()).established()
+    talk.by_callee("BYE")
+    talk.callee.take(200)
+    talk.caller.answer(talk.caller.take_request("BYE"), 200)
+    leave_nothing(talk.stage)
+
+
+# -- responses on their way (RFC 3261 section 16.7) ---------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("status", [180, 181, 182, 183, 199])
+def test_provisional_responses_reach_the_caller_in_one_early_dialog(make: Make, status: int) -> None:
+    talk = make(calm())
+    first = talk.provisional(status)
+    second = talk.provisional(180)
+    assert first.to.tag and first.to.tag == second.to.tag
+    assert first.contacts[0].uri.host == "127.0.0.10"
+    assert talk.answer().to.tag == first.to.tag
+    talk.acknowledge()
+    talk.hang_up()
+
+
+@both
+def test_100_belongs_to_one_hop(make: Make) -> None:
+    talk = make(calm())
+    talk.callee.answer(talk.invited, 100)
+    assert talk.caller.inbox == []
+
+
+@both
+def test_a_repeated_180_is_passed_on_as_it_keeps_the_caller_waiting(make: Make) -> None:
+    talk = make(calm())
+    talk.provisional(180)
+    talk.stage.pass_time(60)
+    talk.provisional(180)
+
+
+@both
+def test_a_tagless_180_makes_no_dialog_and_does_no_harm(make: Make) -> None:
+    talk = make(calm())
+    response = Response(180, None, [item for item in talk.invited.headers if item[0] in ("via", "call-id", "cseq")])
+    response.add("From", talk.invited.get("from") or "")
+    response.add("To", talk.invited.get("to") or "")
+    talk.callee.send(response)
+    talk.established().hang_up()
+
+
+@both
+@pytest.mark.parametrize("status", [404, 480, 486, 488, 500, 600, 603])
+def test_a_refusal_reaches_the_caller_and_ends_the_call(make: Make, status: int) -> None:
+    talk = make(calm())
+    talk.provisional(180)
+    talk.callee.answer(talk.invited, status, retry_after="7")
+    talk.callee.take("ACK")
+    refused = talk.caller.take_response(status)
+    assert refused.get("retry-after") == "7"
+    talk.caller.send(talk.caller.ack_failure(talk.invite, refused))
+    leave_nothing(talk.stage)
+
+
+@both
+def test_reason_and_warning_lose_the_hosts_of_the_other_side(make: Make) -> None:
+    talk = make(calm())
+    host = talk.callee.host
+    warning = f'399 {host}:5060 "no route to {host}"'
+    talk.callee.answer(talk.invited, 486, reason="Q.850;cause=17", warning=warning, server=f"PBX at {DOMAIN}")
+    refused = talk.caller.take_response(486)
+    assert refused.get("reason") == "Q.850;cause=17"
+    assert refused.get("warning") == f'399 {DOMAIN} "no route to {DOMAIN}"'
+
+
+def test_a_redirection_keeps_its_order_and_hides_addresses() -> None:
+    talk = outgoing(calm())
+    contact = "<sip:1003@127.0.0.11:5060>;q=0.9, <sip:+4930123@carrier.example;user=phone>;q=0.5"
+    talk.callee.answer(talk.invited, 302, contact=contact, tag="x")
+    moved = talk.caller.take_response(302)
+    assert [str(one) for one in moved.contacts] == [] or len(moved.contacts) == 2
+    first, second = moved.contacts
+    assert (first.uri.user, first.uri.host, first.param("q")) == ("1003", DOMAIN, "0.9")
+    assert (second.uri.user, second.uri.host, second.param("q")) == ("+4930123", "carrier.example", "0.5")
+
+
+def test_a_phone_that_deflects_is_heard_by_the_backend() -> None:
+    talk = incoming(calm())
+    talk.callee.answer(talk.invited, 302, contact="<sip:1003@127.0.1.2>")
+    moved = talk.caller.take_response(302)
+    assert moved.contacts[0].uri.user == "1003"
+
+
+def test_a_phone_that_wants_credentials_is_a_phone_that_refuses() -> None:
+    talk = incoming(calm())
+    talk.callee.answer(talk.invited, 401, www_authenticate='Digest realm="phone", nonce="1"')
+    talk.caller.take(403)
+    leave_nothing(talk.stage)
+
+
+# -- cancelling (RFC 3261 section 9) ------------------------------------------------------------------
+
+
+@both
+def test_a_cancel_before_any_provisional_waits_for_one(make: Make) -> None:
+    talk = make(calm())
+    talk.caller.cancel(talk.invite)
+    assert talk.caller.take_response(200).cseq.method == "CANCEL"
+    talk.caller.take(487)
+    assert talk.callee.inbox == []
+    talk.callee.answer(talk.invited, 180)
+    cancel = talk.callee.take_request("CANCEL")
+    assert cancel.top_via.branch == talk.invited.top_via.branch
+    assert talk.caller.inbox == []
+    talk.callee.answer(cancel, 200)
+    talk.callee.answer(talk.invited, 487)
+    talk.callee.take("ACK")
+    leave_nothing(talk.stage)
+
+
+@both
+def test_a_cancel_after_180_carries_its_reason(make: Make) -> None:
+    talk = make(calm())
+    talk.provisional(180)
+    lines = [line for line in talk.invite.headers if line[0] in ("via", "from", "to", "call-id", "max-forwards")]
+    cancel = Request("CANCEL", talk.invite.uri, lines)
+    cancel.add("CSeq", f"{talk.invite.cseq.number} CANCEL")
+    cancel.add("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
+    talk.caller.send(cancel)
+    talk.caller.take(200)
+    talk.caller.take(487)
+    there = talk.callee.take_request("CANCEL")
+    assert there.get("reason") == 'SIP;cause=200;text="Call completed elsewhere"'
+    talk.callee.answer(there, 200)
+    talk.callee.answer(talk.invited, 487)
+    leave_nothing(talk.stage)
+
+
+@both
+def test_a_200_that_crossed_the_cancel_is_acknowledged_and_hung_up(make: Make) -> None:
+    talk = make(calm())
+    talk.provisional(180)
+    talk.caller.cancel(talk.invite)
+    talk.caller.take(487)
+    for _ in range(3):  # until the ACK reaches it, the callee repeats itself
+        talk.callee.answer(talk.invited, 200, body=sdp(talk.callee))
+        assert talk.callee.take_request("ACK").cseq.number == talk.invited.cseq.number
+    byes = [message for message in talk.callee.inbox if isinstance(message, Request) and message.method == "BYE"]
+    assert len(byes) == 1
+    answer_all(talk.stage, "BYE")
+    leave_nothing(talk.stage)
+
+
+@both
+def test_a_cancel_after_the_200_changes_nothing(make: Make) -> None:
+    talk = make(calm())
+    talk.provisional(180)
+    talk.answer()
+    talk.caller.cancel(talk.invite)
+    assert talk.caller.take_response(200).cseq.method == "CANCEL"
+    talk.acknowledge()
+    talk.hang_up()
+
+
+@both
+def test_a_callee_that_never_answers_a_cancel_is_given_up(make: Make) -> None:
+    talk = make(calm())
+    talk.provisional(180)
+    talk.caller.cancel(talk.invite)
+    leave_nothing(talk.stage, 80)
+
+
+# -- acknowledging (RFC 3261 sections 13.2.2.4, 13.3.1.4) ---------------------------------------------
+
+
+@both
+def test_a_200_is_sent_again_from_t1_to_t2_until_it_is_acknowledged(make: Make) -> None:
+    talk = make(calm())
+    talk.provisional(180)
+    talk.answer()
+    start, times = talk.stage.now, []
+    while talk.stage.now < start + 20:
+        talk.stage.pass_time(0.5)
+        times += [talk.stage.now - start for one in talk.caller.inbox if isinstance(one, Response)]
+        talk.caller.inbox.clear()
+    assert times == [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5]
+    talk.acknowledge()
+    talk.stage.pass_time(10)
+    assert talk.caller.inbox == []
+    talk.hang_up()
+
+
+@both
+def test_without_any_ack_both_parties_are_hung_up_after_64_t1(make: Make) -> None:
+    talk = make(calm())
+    talk.provisional(180)
+    talk.answer()
+    talk.stage.pass_time(31.9)
+    assert not [one for one in talk.callee.inbox if isinstance(one, Request)]
+    talk.stage.pass_time(0.2)
+    talk.callee.take("ACK")
+    talk.callee.answer(talk.callee.take_request("BYE"), 200)
+    talk.caller.answer(talk.caller.take_request("BYE"), 200)
+    leave_nothing(talk.stage)
+
+
+@both
+def test_an_ack_with_another_cseq_acknowledges_nothing(make: Make) -> None:
+    talk = make(calm())
+    ok = talk.answer()
+    stray = talk.caller.within(talk.invite, ok, "ACK", talk.invite.cseq.number + 7)
+    talk.caller.send(stray)
+    assert talk.callee.inbox == []
+    talk.stage.pass_time(0.6)
+    talk.caller.take(200)
+    talk.acknowledge()
+    talk.hang_up()
+
+
+@both
+def test_a_200_repeated_by_the_callee_is_acknowledged_again_but_only_after_the_caller_did(make: Make) -> None:
+    talk = make(calm())
+    talk.answer()
+    talk.callee.send(talk.ok_sent or b"")
+    assert talk.callee.inbox == [] and talk.caller.inbox == []
+    first = talk.acknowledge()
+    talk.callee.send(talk.ok_sent or b"")
+    again = talk.callee.take_request("ACK")
+    assert again.encode() == first.encode()
+    assert talk.caller.inbox == []
+    talk.hang_up()
+
+
+@both
+def test_an_ack_repeated_by_the_caller_is_absorbed(make: Make) -> None:
+    talk = make(calm()).established()
+    assert talk.ok is not None
+    talk.caller.ack(talk.invite, talk.ok)
+    assert talk.callee.inbox == []
+    talk.hang_up()
+
+
+# -- hanging up at odd times (RFC 3261 section 15) ----------------------------------------------------
+
+
+@both
+def test_byes_that_cross_are_both_answered(make: Make) -> None:
+    talk = make(calm()).established()
+    talk.by_caller("BYE")
+    talk.by_callee("BYE")
+    talk.caller.take(200)
+    talk.callee.take(200)
+    assert answer_all(talk.stage, "BYE") == 1
+    leave_nothing(talk.stage)
+
+
+@both
+def test_a_caller_that_hangs_up_before_its_ack_arrives(make: Make) -> None:
+    talk = make(calm())
+    ok = talk.answer()
+    talk.by_caller("BYE")
+    talk.caller.take(200)
+    assert talk.callee.take_request("ACK").cseq.number == talk.invited.cseq.number
+    talk.callee.answer(talk.callee.take_request("BYE"), 200)
+    talk.caller.ack(talk.invite, ok)
+    talk.caller.inbox.clear()
+    talk.stage.pass_time(5)
+    assert talk.caller.inbox == []
+    leave_nothing(talk.stage)
+
+
+@both
+def test_a_callee_that_hangs_up_before_the_ack(make: Make) -> None:
+    talk = make(calm())
+    talk.answer()
+    talk.by_callee("BYE")
+    talk.callee.take(200)
+    talk.callee.take("ACK")
+    assert not [one for one in talk.caller.inbox if isinstance(one, Request)]
+    assert talk.ok is not None
+    talk.caller.ack(talk.invite, talk.ok)
+    talk.caller.answer(talk.caller.take_request("BYE"), 200)
+    leave_nothing(talk.stage)
+
+
+@both
+def test_a_bye_in_the_only_early_dialog_cancels_the_call(make: Make) -> None:
+    talk = make(calm())
+    ringing = talk.provisional(180)
+    talk.by_caller("BYE", early=ringing)
+    talk.caller.take(200)
+    talk.caller.take(487)
+    talk.callee.answer(talk.callee.take_request("CANCEL"), 200)
+    talk.callee.answer(talk.invited, 487)
+    leave_nothing(talk.stage)
+
+
+@both
+def test_a_callee_that_says_bye_before_it_answered_is_taken_to_refuse(make: Make) -> None:
+    talk = make(calm())
+    ringing = talk.callee.answer(talk.invited, 180)
+    talk.by_callee("BYE", early=ringing)
+    talk.callee.take(200)
+    talk.caller.take(480)
+    talk.callee.answer(talk.callee.take_request("CANCEL"), 200)
+    talk.callee.answer(talk.invited, 487)
+    leave_nothing(talk.stage)
+
+
+@both
+def test_requests_after_the_end_get_481(make: Make) -> None:
+    talk = make(calm()).established()
+    talk.by_caller("BYE")
+    answer_all(talk.stage, "BYE")
+    talk.caller.inbox.clear()
+    talk.by_caller("INFO")
+    talk.caller.take(481)
+    talk.stage.pass_time(40)
+    talk.by_caller("INFO")
+    talk.caller.take(481)
+
+
+# -- forks behind a backend (RFC 3261 section 13.2.2.4) ------------------------------------------------
+
+
+def forked(stage: Stage) -> tuple[Talk, Response, Response]:
+    talk = outgoing(stage)
+    return talk, talk.provisional(180, tag="one"), talk.provisional(183, tag="two", body=sdp(talk.callee, 9100))
+
+
+def test_each_fork_is_an_early_dialog_to_the_caller_as_well() -> None:
+    talk, first, second = forked(calm())
+    assert first.to.tag != second.to.tag
+    assert talk.answer(tag="one").to.tag == first.to.tag
+    talk.acknowledge()
+    talk.hang_up()
+
+
+def test_the_other_forks_are_forgotten_once_one_answered() -> None:
+    talk, _, second = forked(calm())
+    talk.answer(tag="one")
+    talk.acknowledge()
+    talk.by_caller("INFO", early=second)
+    talk.caller.take(481)
+    talk.hang_up()
+
+
+def test_a_second_2xx_is_acknowledged_and_hung_up_once() -> None:
+    talk, _, _ = forked(calm())
+    talk.answer(tag="one")
+    talk.acknowledge()
+    for _ in range(2):
+        talk.callee.answer(talk.invited, 200, tag="two", body=sdp(talk.callee, 9100))
+        assert talk.callee.take_request("ACK").to.tag == "two"
+    assert answer_all(talk.stage, "BYE") == 1
+    assert [one for one in talk.callee.inbox if isinstance(one, Request)] == []
+    assert talk.caller.inbox == []
+    talk.hang_up()
+
+
+def test_a_bye_in_one_of_several_early_dialogs_ends_that_one() -> None:
+    talk, first, second = forked(calm())
+    talk.by_caller("BYE", early=first)
+    talk.caller.take(200)
+    bye = talk.callee.take_request("BYE")
+    assert bye.to.tag == "one"
+    talk.callee.answer(bye, 200)
+    assert talk.answer(tag="two").to.tag == second.to.tag
+    talk.acknowledge()
+    talk.hang_up()
+
+
+def test_no_more_early_dialogs_than_anybody_needs() -> None:
+    talk = outgoing(calm())
+    for number in range(30):
+        talk.callee.answer(talk.invited, 180, tag=f"fork{number}")
+    assert len([one for one in talk.caller.inbox if isinstance(one, Response) and one.status == 180]) == 20
+    talk.caller.cancel(talk.invite)
+    talk.callee.answer(talk.invited, 487)
+    leave_nothing(talk.stage)
+
+
+# -- limits and time ----------------------------------------------------------------------------------
+
+
+def test_timer_c_ends_what_rings_for_ever() -> None:
+    talk = outgoing(calm(timers=TimersConfig(ring=60.0)))
+    talk.provisional(180)
+    talk.stage.pass_time(59)
+    talk.provisional(180)
+    talk.stage.pass_time(61)
+    talk.caller.take(408)
+    talk.callee.take("CANCEL")
+    talk.callee.answer(talk.invited, 487)
+    leave_nothing(talk.stage)
+
+
+def test_too_many_calls_are_refused_for_a_while() -> None:
+    stage = calm(limits=LimitsConfig(max_calls=1))
+    talk = outgoing(stage).established()
+    talk.caller.request("INVITE", f"sip:1003@{DOMAIN}", body=sdp(talk.caller))
+    assert talk.caller.take_response(503).has("retry-after")
+    talk.hang_up()
+
+
+def test_when_ports_are_short_a_call_is_refused_for_a_while_and_keeps_none() -> None:
+    stage = calm(media=MediaConfig(ports=PortRange(20000, 20005)))
+    alice = stage.phone("1001")
+    video = "m=video 7002 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+    alice.request("INVITE", f"sip:1002@{DOMAIN}", body=sdp(alice, more=video))
+    refused = alice.take_response(503)
+    assert refused.has("retry-after")
+    assert stage.alpha.inbox == []
+    leave_nothing(stage)
+
+
+def test_a_phone_that_is_not_there_is_reported_as_unavailable() -> None:
+    talk = incoming(calm())
+    talk.stage.pass_time(33)
+    talk.caller.take(480)
+    leave_nothing(talk.stage)
+
+
+# -- session timers (RFC 4028) ------------------------------------------------------------------------
+
+
+@both
+def test_a_session_timer_is_agreed_on_by_the_parties(make: Make) -> None:
+    stage = calm()
+    talk = (
+        outgoing(stage, session_expires="1800", min_se="90", supported="timer")
+        if make is outgoing
+        else incoming(stage, session_expires="1800", min_se="90", supported="timer")
+    )
+    assert talk.invited.get("session-expires") == "1800"
+    assert talk.invited.get("min-se") == "90"
+    assert talk.invited.get("supported") == "timer"
+    ok = talk.answer(session_expires="1800;refresher=uac", require="timer")
+    assert ok.get("session-expires") == "1800;refresher=uac"
+    assert ok.get("require") == "timer"
+    talk.acknowledge()
+    talk.hang_up()
+
+
+@both
+def test_422_comes_back_with_what_would_do(make: Make) -> None:
+    talk = make(calm())
+    talk.callee.answer(talk.invited, 422, min_se="1800")
+    assert talk.caller.take_response(422).get("min-se") == "1800"
+
+
+@both
+def test_a_session_nobody_refreshes_ends_for_both(make: Make) -> None:
+    talk = make(calm())
+    talk.answer(session_expires="90;refresher=uas", require="timer")
+    talk.acknowledge()
+    talk.stage.pass_time(89)
+    assert talk.caller.inbox == []
+    talk.stage.pass_time(2)
+    talk.caller.answer(talk.caller.take_request("BYE"), 200)
+    talk.callee.answer(talk.callee.take_request("BYE"), 200)
+    leave_nothing(talk.stage)
+
+
+@both
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_refreshed_session_goes_on(make: Make, method: str) -> None:
+    talk = make(calm())
+    talk.answer(session_expires="90;refresher=uac", require="timer")
+    talk.acknowledge()
+    for _ in range(3):
+        talk.stage.pass_time(60)
+        request = talk.by_caller(method, sdp(talk.caller), session_expires="90;refresher=uac")
+        headers = {"session_expires": "90;refresher=uac", "require": "timer"}
+        _, ok = talk.across(request, 200, sdp(talk.callee, 9000), **headers)
+        if method == "INVITE":
+            talk.ack_of(request, ok)
+    talk.stage.pass_time(31)
+    talk.hang_up()
+
+
+def test_a_session_whose_timer_was_switched_off_never_ends() -> None:
+    talk = outgoing(calm())
+    talk.answer(session_expires="90;refresher=uac", require="timer")
+    talk.acknowledge()
+    request = talk.by_caller("UPDATE")
+    talk.across(request)
+    talk.stage.pass_time(300)
+    talk.hang_up()

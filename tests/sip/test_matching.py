@@ -63,6 +63,13 @@ def test_merge_key_is_for_requests_outside_dialogs_only() -> None:
     assert merge_key(request(to=";tag=b1")) is None
 
 
+def test_two_forks_of_one_call_to_two_contacts_of_ours_are_not_merged() -> None:
+    """Seen of a Kamailio behind us: Request-URI and branch are all that tells the two INVITEs apart."""
+    one, other = request(), request(via="192.0.2.9;branch=z9hG4bKother")
+    other.uri = "sip:carol@example.com"
+    assert merge_key(one) != merge_key(other)
+
+
 def test_a_response_belongs_to_the_branch_and_the_cseq_method() -> None:
     """17.1.3: the method too, "since a CANCEL request constitutes a different transaction, but shares the same
     value of the branch parameter"."""

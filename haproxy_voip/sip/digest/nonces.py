@@ -1,6 +1,6 @@
 """Nonces that need no memory to be checked, and the memory of how often each was used.
 
-A nonce is the time it was made, a serial number and an HMAC over both and the realm, so any node that has
+A nonce is the time it was made, a serial number and a MAC over both and the realm, so any node that has
 the key knows another's (RFC 7616 section 5.4 suggests the like). What must be remembered is only which
 nonce counts were seen (section 3.4.5): a bounded table, in which forgetting costs a client one more challenge
 and never opens a replay.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import struct
 from collections import OrderedDict
+from hashlib import blake2b, sha256
 
 # How long a nonce serves. Phones reuse it for the requests of one call; a stale one costs one round trip.
 NONCE_LIFE = 300.0
@@ -24,7 +25,7 @@ COUNT_WINDOW = 64
 UNCOUNTED = 2**32 - 1
 
 STAMP = struct.Struct("!QL")  # microseconds, serial
-MAC_LENGTH = 12  # 96 bits
+MAC_LENGTH = 12  # 96 bits of keyed BLAKE2b (RFC 7693 section 2.9), which costs a third of an HMAC
 NONCE_LENGTH = 2 * (STAMP.size + MAC_LENGTH)
 MICROSECONDS = 1_000_000
 
@@ -38,7 +39,7 @@ class Nonces:
     __slots__ = ("_key", "_realm", "_serial", "counts")
 
     def __init__(self, key: bytes, realm: str) -> None:
-        self._key = key
+        self._key = sha256(key).digest()  # BLAKE2b takes no key longer than 64 bytes
         self._realm = realm.encode("utf-8", "surrogateescape")
         self._serial = 0
         self.counts = NonceCounts()
@@ -74,7 +75,7 @@ class Nonces:
         return stamp if hmac.compare_digest(mac, self._mac(stamp)) else None
 
     def _mac(self, stamp: bytes) -> bytes:
-        return hmac.digest(self._key, stamp + self._realm, "sha256")[:MAC_LENGTH]
+        return blake2b(stamp + self._realm, digest_size=MAC_LENGTH, key=self._key).digest()
 
 
 class NonceCounts:

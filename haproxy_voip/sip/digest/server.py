@@ -3,7 +3,9 @@
 1. Several challenges, the strongest algorithm first, one nonce for all of them (RFC 8760 section 2.3).
 2. A right response with a nonce that no longer serves, be it old, replayed or made before a restart, is
    `stale`: the client tries again without asking its user (RFC 7616 section 3.3).
-3. What is unknown costs the same work as what is wrong, and secrets are compared in constant time.
+3. COMPAT: the Digest uri need not be the Request-URI, though RFC 7616 section 3.4.6 wants them equal. Hops rewrite
+   Request-URIs and clients put other spellings of us there; what a replay could gain is taken by the nonce count.
+4. What is unknown costs the same work as what is wrong, and secrets are compared in constant time.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from haproxy_voip.sip.digest.roles import role_for
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.grammar import quote
 from haproxy_voip.sip.message import Request
-from haproxy_voip.sip.uri import Uri
 
 # A request carries one set of credentials for each proxy that asked; beyond this it is noise.
 MAX_CREDENTIALS = 8
@@ -87,7 +88,7 @@ class Authenticator:
     def verify(self, request: Request, values: Sequence[str], now: float) -> Verified | Rejected:
         """Check these values of Authorization or Proxy-Authorization; those for other realms are not ours to judge.
 
-        Raises MessageError (400) for malformed credentials, and for those made for another Request-URI.
+        Raises MessageError (400) for malformed credentials.
         """
         outcome: Verified | Rejected = Rejected(False, "no credentials for this realm")
         for value in values[:MAX_CREDENTIALS]:
@@ -110,7 +111,6 @@ class Authenticator:
         if "qop" in fields and fields["qop"].lower() != "auth":
             return Rejected(False, f"qop {fields['qop']!r} was not offered", user)
         count = _nonce_count(fields)
-        _require_same_uri(fields["uri"], request.uri)
         if not self._knows_secret(user, algorithm, request.method, fields):
             return Rejected(False, "wrong user or password", user)
         if not self._nonces.use(fields["nonce"], count, now):
@@ -154,10 +154,3 @@ def _nonce_count(fields: Mapping[str, str]) -> int:
         raise MessageError(f"nonce count is not eight hexadecimal digits: {count!r}")
     return int(count, 16)
 
-
-def _require_same_uri(digest_uri: str, request_uri: str) -> None:
-    """Credentials for one resource must not open another (RFC 7616 section 3.4.6); spelling does not matter."""
-    if digest_uri == request_uri:
-        return
-    if not Uri.parse(digest_uri).same_as(Uri.parse(request_uri)):
-        raise MessageError("the Digest uri is not the Request-URI")

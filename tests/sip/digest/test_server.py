@@ -153,21 +153,10 @@ def test_only_so_many_credentials_are_read() -> None:
     assert isinstance(server.authenticate(invite(*["Bearer x"] * MAX_CREDENTIALS, mine), NOW), Rejected)
 
 
-@pytest.mark.parametrize("uri", ["sip:bob@VOIP.test", "sip:b%6fb@voip.test", "sip:bob@voip.test;lr"])
-def test_a_uri_spelled_differently_is_the_same_uri(uri: str) -> None:
-    """RFC 3261 section 19.1.4."""
+@pytest.mark.parametrize("uri", ["sip:bob@VOIP.test", "sip:b%6fb@voip.test", "sip:voip.test:5070", "sip:192.0.2.1"])
+def test_a_digest_uri_that_a_hop_or_a_client_spelled_differently_is_taken(uri: str) -> None:
     server = authenticator()
     assert server.authenticate(answered(invite(), session(server.challenge(NOW)), uri), NOW) == Verified("alice")
-
-
-@pytest.mark.parametrize("uri", ["sip:carol@voip.test", "sip:bob@voip.test:5070", "/dir/index.html", ""])
-def test_credentials_for_another_uri_are_a_bad_request(uri: str) -> None:
-    server = authenticator()
-    request = invite()
-    request.add(*session(server.challenge(NOW)).authorization("INVITE", uri, "c"))
-    with pytest.raises(MessageError) as caught:
-        server.authenticate(request, NOW)
-    assert caught.value.status == 400
 
 
 def test_an_extended_username_is_read() -> None:

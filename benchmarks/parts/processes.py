@@ -1,0 +1,56 @@
+"""Processes that a benchmark starts: they die with it, and their CPU time is read from the scheduler."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+STOP_SECONDS = 5.0  # a polite stop that takes longer is ended by force
+# Should the benchmark itself be killed, the kernel kills what it started (prctl(2), PR_SET_PDEATHSIG).
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+@contextmanager
+def running(argv: Sequence[str], log: Path, folder: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process until the block ends; `log` takes what it writes. `folder` is where it runs; None: where we do."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [*DIES_WITH_US, *argv], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def cpu_seconds(process: int) -> float:
+    """User and system time of all threads of another process, from the scheduler (nanoseconds), not from ticks."""
+    threads = Path(f"/proc/{process}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
+def free_port(host: str) -> int:
+    """A UDP port nobody uses now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_bound(host: str, port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 10.0) -> None:
+    """Returns once the process has bound this UDP port. Raises SystemExit, with its output, when it does not."""
+    octets = "".join(f"{int(octet):02X}" for octet in reversed(host.split(".")))  # as the kernel writes them there
+    until = time.monotonic() + seconds
+    while f" {octets}:{port:04X} " not in Path("/proc/net/udp").read_text():
+        if process.poll() is not None or time.monotonic() > until:
+            raise SystemExit(f"{host}:{port} was never bound\n{log.read_text(errors='replace')}")
+        time.sleep(0.02)

@@ -1,0 +1,154 @@
+"""What the relay looks at from time to time, not for each packet: silence, noise that is due, payloads to tell of.
+
+One timer for all streams, and none while there are no streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from haproxy_voip.core.address import Address
+from haproxy_voip.edge.media_end import End
+from haproxy_voip.rtp.fingerprint import Print
+from haproxy_voip.rtp.flow import Side, StreamCounters, StreamPlan
+
+TICK_SECONDS = 0.02
+# Five packets in a row missing: longer than a network's jitter, short enough to be heard as a click.
+SILENCE_SECONDS = 0.1
+# Fewer packets since it last spoke are no regular sending that could be missed.
+REGULAR_PACKETS = 5
+# A tick this late says that we were stopped ourselves: what has come meanwhile is still in the sockets.
+STALL_SECONDS = 0.04
+PRINT_TICKS = 10  # payloads are told of every 200 ms
+MAX_PRINTS = 32_768  # of one telling; 10,000 streams bring fewer
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Whom the relay tells. Called from the event loop, never from within `install` or `remove`."""
+
+    latched: Callable[[int, Side, Address], None]  # stream, side, where that party is from now on
+    failed: Callable[[int, str], None]  # stream, why its ports cannot be had; an earlier plan stays in force
+    refused: Callable[[int, Side], None]  # stream, side: ICMP says that nobody listens there; once for each plan
+    # Payloads in the order in which they came; whether these are all.
+    prints: Callable[[tuple[Print, ...], bool], None] = lambda prints, complete: None
+    # Streams whose backends fell silent within one tick, and when the last of them was heard.
+    silent: Callable[[tuple[int, ...], float], None] = lambda streams, since: None
+
+
+@dataclass(slots=True)
+class Stream:
+    """A plan in force."""
+
+    plan: StreamPlan
+    client: End
+    backend: End
+    quiet: bool = True  # whether its backend has sent nothing for `SILENCE_SECONDS`
+    spoke_from: int = 0  # how many packets the backend had sent when it last began to speak
+
+    def counters(self) -> StreamCounters:
+        """Both directions, as of now."""
+        return StreamCounters(self.client.tally.counters(), self.backend.tally.counters())
+
+
+class Watch:
+    """The timer over all streams of one relay."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, listener: Listener, streams: dict[int, Stream]) -> None:
+        self._loop = loop
+        self._listener = listener
+        self._streams = streams
+        self._noisy: dict[int, Stream] = {}  # whose clients may hear noise
+        self._prints: list[Print] = []
+        self._complete = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_at = 0.0
+        self._ticks = 0
+
+    def follow(self, stream: Stream, replaced: bool) -> None:
+        """A plan was installed; `replaced`: with another backend."""
+        if replaced:
+            stream.quiet = True
+        if self._timer is None:
+            self._set_timer(monotonic())
+
+    def stop(self) -> None:
+        """The relay closes."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def noise(self, stream: Stream) -> None:
+        """Begin or end the noise for this stream's client, as its plan says."""
+        if not stream.plan.comfort_noise:
+            stream.client.noise = None
+            self._noisy.pop(stream.plan.stream, None)
+        elif stream.plan.stream not in self._noisy:
+            stream.client.begin_noise(monotonic())
+            self._noisy[stream.plan.stream] = stream
+
+    def note(self, stream: int, side: Side) -> Callable[[int, float], None]:
+        """Who takes the payloads that arrive on this side of this stream."""
+
+        def take(payload_hash: int, at: float) -> None:
+            if len(self._prints) < MAX_PRINTS:
+                self._prints.append(Print(stream, side, payload_hash, at))
+            else:
+                self._complete = False
+
+        return take
+
+    # ------------------------------------------------------------------------------------------------
+
+    def _set_timer(self, now: float) -> None:
+        self._due_at = now + TICK_SECONDS
+        self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        now = monotonic()
+        stalled = now - self._due_at > STALL_SECONDS
+        self._timer = None
+        if self._streams:
+            self._set_timer(now)
+        if not stalled:
+            self._tell_silent(now)
+        for number, stream in list(self._noisy.items()):
+            if self._streams.get(number) is stream:
+                stream.client.make_noise(now)
+            else:
+                del self._noisy[number]
+        self._ticks += 1
+        if self._ticks % PRINT_TICKS == 0 and self._prints:
+            self._tell_prints()
+
+    def _tell_prints(self) -> None:
+        prints, self._prints = tuple(self._prints), []
+        complete, self._complete = self._complete, True
+        self._listener.prints(prints, complete)
+
+    def _tell_silent(self, now: float) -> None:
+        limit = now - SILENCE_SECONDS
+        silent = [
+            stream
+            for stream in self._streams.values()
+            # The usual case first: this is asked of every stream at every tick.
+            if (stream.backend.tally.last_arrival < limit) is not stream.quiet and _fell_silent(stream, limit)
+        ]
+        if silent:
+            since = max(stream.backend.tally.last_arrival for stream in silent)
+            self._listener.silent(tuple(stream.plan.stream for stream in silent), since)
+
+
+def _fell_silent(stream: Stream, limit: float) -> bool:
+    """Note that a backend speaks again or no longer does; whether it is odd that it does not."""
+    tally, plan = stream.backend.tally, stream.plan
+    stream.quiet = not stream.quiet
+    if not stream.quiet:
+        stream.spoke_from = tally.packets
+        return False
+    if tally.packets - stream.spoke_from < REGULAR_PACKETS or stream.backend.rtp.deaf:
+        return False
+    return plan.client.receives and plan.backend.receives and stream.client.tally.last_arrival >= limit

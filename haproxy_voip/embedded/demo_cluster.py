@@ -1,0 +1,157 @@
+"""The demonstration's proxy and three PBXes, each a process of its own on a loopback address of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import monotonic, sleep, time
+from typing import Any
+
+from haproxy_voip.core.address import Endpoint, Transport
+from haproxy_voip.edge.control_client import request
+from haproxy_voip.embedded.children import Child
+from haproxy_voip.embedded.demo_place import FIRST_BACKEND, PROXY, DemoFailed, Place
+from haproxy_voip.embedded.pbx_server import LISTENING
+
+DOMAIN = "voip.example"
+BACKENDS = ("alpha", "beta", "charlie")  # in order of preference
+USERS = {"1001": "silver-otter", "1002": "quiet-maple", "1003": "brave-comet", "1004": "early-heron"}
+MEDIA_PORTS = "20000-20199"
+START_PATIENCE = 20.0  # seconds; a loaded machine takes a while to import everything
+ASK_EVERY = 0.02
+MAX_COMPLAINTS = 10
+
+
+@dataclass(slots=True)
+class Told:
+    """One fact of the proxy's log; `at` is monotonic seconds."""
+
+    at: float
+    fact: str
+    fields: dict[str, Any]
+
+
+class Cluster:
+    """See the module. Everything is started by `start` and ended by `stop`."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="haproxy_voip-demo-"))
+        self.control = self.folder / "control.sock"
+        self.place = Place.claim()
+        self.proxy_address = self.place.address(PROXY)
+        self.told: list[Told] = []
+        self._backends = {
+            name: Endpoint(Transport.UDP, self.place.address(FIRST_BACKEND + number))
+            for number, name in enumerate(BACKENDS)
+        }
+        self._children: dict[str, Child] = {}
+        # The log says wall-clock, we measure on the monotonic clock.
+        self._epoch_offset = time() - monotonic()
+
+    def start(self) -> None:
+        """Start all; returns when the proxy has found every PBX. Raises DemoFailed."""
+        self._write_files()
+        for name in self._backends:
+            self.start_backend(name)
+        for name in self._backends:
+            self._wait(partial(self._listens, name), f"{name} listens", name)
+        command = [sys.executable, "-m", "haproxy_voip", "run", "-c", str(self.folder / "haproxy_voip.yaml")]
+        self._children["proxy"] = Child("proxy", command, self._read_log)
+        self._wait(self._all_up, "the proxy has found all three", "proxy")
+
+    def start_backend(self, name: str) -> None:
+        """Start this PBX, or start it again."""
+        if name in self._children:
+            self._children[name].end()
+        address = self._backends[name].address
+        command = [sys.executable, "-m", "haproxy_voip.embedded.pbx_server", "--realm", DOMAIN]
+        command += ["--passwords", str(self.folder / "passwords.json")]
+        command += ["--listen", f"udp:{address}", "--listen", f"tcp:{address}"]
+        self._children[name] = Child(name, command)
+
+    def kill(self, name: str) -> float:
+        """SIGKILL; when it was sent, monotonic seconds."""
+        return self._children[name].kill()
+
+    def stop(self) -> None:
+        """End everything that still runs and remove all files. Safe to call at any time."""
+        for name in ("proxy", *self._backends):
+            child = self._children.pop(name, None)
+            if child is not None:
+                child.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.place.give_back()
+
+    def pids(self) -> dict[str, int]:
+        """What runs."""
+        return {name: child.pid for name, child in self._children.items() if child.alive}
+
+    # -- asking the proxy ----------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """As `haproxy-voip status --json`. Raises ControlError."""
+        return request(self.control, "status", {})
+
+    def registrations(self, name: str) -> int:
+        """How many registrations the proxy has made at this PBX."""
+        return next((int(row["registrations"]) for row in self.status()["backends"] if row["name"] == name), 0)
+
+    def first(self, fact: str, after: float, **fields: str) -> float | None:
+        """When the proxy first told this after a moment, monotonic seconds."""
+        for told in list(self.told):
+            if told.at >= after and told.fact == fact and all(told.fields.get(k) == v for k, v in fields.items()):
+                return told.at
+        return None
+
+    def _listens(self, name: str) -> bool:
+        return LISTENING in self._children[name].last_words()
+
+    def _all_up(self) -> bool:
+        return {told.fields.get("backend") for told in list(self.told) if told.fact == "BackendUp"} == set(BACKENDS)
+
+    def errors(self) -> int:
+        """Mistakes of the proxy's own that it told of."""
+        return sum(told.fact == "Failed" for told in list(self.told))
+
+    def complaints(self) -> list[str]:
+        """What the proxy warned of, for whoever wonders why it did not work."""
+        serious = [told for told in list(self.told) if told.fields.get("level") in ("warning", "error")]
+        return [f"the proxy said: {told.fields.get('text')}" for told in serious[-MAX_COMPLAINTS:]]
+
+    def _wait(self, done: Callable[[], bool], what: str, name: str) -> None:
+        until = monotonic() + START_PATIENCE
+        while not done():
+            child = self._children[name]
+            if not child.alive or monotonic() > until:
+                raise DemoFailed(f"waited in vain until {what}; the last words of {name}:\n{child.last_words()}")
+            sleep(ASK_EVERY)
+
+    def _read_log(self, line: str) -> None:
+        """One line of the proxy's log: a JSON object."""
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(fields, dict) and "at" in fields:
+            self.told.append(Told(float(fields["at"]) - self._epoch_offset, str(fields.get("fact")), fields))
+
+    # -- files ---------------------------------------------------------------------------------------
+
+    def _write_files(self) -> None:
+        users = "".join(f'  "{name}": {{password: {password}}}\n' for name, password in USERS.items())
+        (self.folder / "users.yaml").write_text(f"realm: {DOMAIN}\nusers:\n{users}")
+        (self.folder / "passwords.json").write_text(json.dumps(USERS))
+        backends = "".join(f'  {name}: {{sip: "{endpoint}"}}\n' for name, endpoint in self._backends.items())
+        address = self.proxy_address
+        (self.folder / "haproxy_voip.yaml").write_text(
+            f"proxy:\n  domain: {DOMAIN}\n"
+            f'  sip: {{listen: ["udp:{address}", "tcp:{address}"]}}\n'
+            f"users: users.yaml\nbackends:\n{backends}"
+            f"media: {{ports: {MEDIA_PORTS}}}\nlog: {{level: info, format: json}}\ncontrol: {self.control}\n"
+        )

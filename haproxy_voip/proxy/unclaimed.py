@@ -1,0 +1,78 @@
+"""What a phone says while it rings for nobody: its backend died, and no other one has claimed the call yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from haproxy_voip.proxy import farewell
+from haproxy_voip.proxy.farewell import Silent
+from haproxy_voip.proxy.leg import Leg
+from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.sip.grammar import parse_number
+from haproxy_voip.sip.headers import RSEQ_MAX, RAck
+from haproxy_voip.sip.message import Response, header
+from haproxy_voip.sip.sdp import Description
+
+if TYPE_CHECKING:
+    from haproxy_voip.proxy.call import Call
+
+Heard = tuple[Leg | None, Response | None]
+
+# How long a phone rings on for a backend that died before another one claims it. Longer than any failover
+# takes, shorter than a caller waits.
+CLAIM_SECONDS = 4.0
+# Reliable provisional responses one phone may send meanwhile; each comes again until its PRACK.
+MAX_PRACKS = 8
+
+
+class Unclaimed:
+    """Listens to the phone in the call's place (`attempt.Listener`) until the call is claimed or given up."""
+
+    __slots__ = ("_call", "_pracked", "_shared", "heard", "leg", "offered")
+
+    def __init__(self, shared: Shared, call: Call, offered: Description | None, heard: Heard) -> None:
+        self._shared = shared
+        self._call = call
+        self.offered = offered  # by the dead backend, to the phone
+        # What the phone said last, and on which leg; a final response is kept for who claims the call.
+        self.leg, self.heard = heard
+        self._pracked: set[str] = set()
+
+    def progressed(self, now: float) -> list[Output]:
+        """The phone is at work; it has little time for that now."""
+        return []
+
+    def provisional(self, leg: Leg, response: Response, now: float) -> list[Output]:
+        """It rings, or says why it does not yet. A reliable response would come again and hold up its answer."""
+        self.leg, self.heard = leg, response
+        if not response.has("rseq"):
+            return []
+        rseq = parse_number(response.get("rseq") or "", RSEQ_MAX, "RSeq")
+        rack = str(RAck(rseq, response.cseq.number, "INVITE"))
+        delayed = self.offered is None  # then the response holds the offer, and nobody is here to answer it
+        if rack in self._pracked or delayed or len(self._pracked) >= MAX_PRACKS:
+            return []
+        self._pracked.add(rack)
+        prack = leg.dialog.request("PRACK", [header("RAck", rack)])
+        return self._shared.ask(prack, leg.flow, Silent(), now)[1]
+
+    def answered_by(self, leg: Leg, response: Response, now: float) -> list[Output]:
+        """It accepts the call; that is for whoever claims it."""
+        self.leg, self.heard = leg, response
+        return []
+
+    def failed_with(self, response: Response, now: float) -> list[Output]:
+        """It declines; that as well."""
+        self.leg, self.heard = None, response
+        return []
+
+    def unanswered(self, reason: str, now: float) -> list[Output]:
+        """It is not there any more."""
+        return self._call.refuse(480, reason, now)
+
+    def give_up(self, reason: str, now: float) -> list[Output]:
+        """Nobody claims the call. A phone that answered meanwhile is hung up."""
+        outputs: list[Output] = []
+        if self.leg is not None and self.heard is not None and self.heard.status >= 200:
+            outputs = farewell.bye(self._shared, self.leg, [], now)
+        return outputs + self._call.refuse(480, reason, now)

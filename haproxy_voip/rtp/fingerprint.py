@@ -1,0 +1,262 @@
+"""Which two clients hear each other, told by what passes (payload fingerprints).
+
+A server that does not transcode sends the payload it got from one client out to the other. So a payload that arrives
+from client A and, moments later, from the server on stream B shows that B hears A. Such a *match* is believed only when
+nothing else explains it, because a wrong pair would connect strangers:
+
+1. A payload counts once, and only while it is rare among all streams. One that came twice from clients, or twice from
+   servers, or from a server first, is *common*: it proves nothing, it takes back what it seemed to prove, and stays
+   common as long as it goes on being heard. Tones, silence, music on hold, announcements and conferences are common.
+2. A match counts only after it has stood for `RIPE_SECONDS`: whoever else hears the same hears it by then.
+3. A pair needs `MATCHES` ripe ones in one direction, or `MATCHES_EACH_WAY` in both, and they must span
+   `SPAN_SECONDS`.
+4. A ripe match that speaks for another pair is a contradiction, and so is a payload that goes from one client to two
+   others: what was proven of all three is forgotten and must be proven anew.
+5. A client that gets its own payload back is in an echo test, and is never half of a pair.
+
+All streams must be sampled alike, by what is in the payload (`sampled`): if each took its own choice, a payload heard
+by three could look as if two had heard it. What cannot be seen: a listener for whom the server transcodes. Two members
+of a conference may look like a pair if all others use another codec; who knows that it is a conference must not ask.
+
+Sans-I/O; `now` and `at` are monotonic seconds. Payloads are known by 64-bit hashes that nobody outside can compute.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from haproxy_voip.rtp.flow import Side
+
+# A server passes a packet on within its jitter buffer. Later is an answer or a recording, no conversation.
+WINDOW_SECONDS = 0.3
+# Longer than the window, so that all who hear a payload have heard it.
+RIPE_SECONDS = 0.5
+# How long a payload is remembered after it was last heard: longer than tones and music take to repeat a packet, and
+# than an announcement takes to begin again for the next caller.
+MEMORY_SECONDS = 30.0
+# Independent: one match by accident takes a collision of 64 bits or a payload that is common elsewhere.
+MATCHES = 6
+MATCHES_EACH_WAY = 3
+SPAN_SECONDS = 0.5
+# What a second of 10,000 streams brings, sampled. The oldest give way; then less is known, never something wrong.
+MAX_PAYLOADS = 131_072
+# Streams with evidence; twice what one relay carries.
+MAX_STREAMS = 32_768
+# Matches kept for each direction of a pair: more prove nothing more.
+MATCHES_KEPT = 16
+
+# One payload in so many is looked at.
+SAMPLE_ONE_IN = 8
+# Shorter is comfort noise, a telephone event, or DTX: always common.
+MIN_PAYLOAD_BYTES = 16
+
+
+def sampled(payload_hash: int) -> bool:
+    """Whether a payload is looked at: the same answer for every stream."""
+    return payload_hash % SAMPLE_ONE_IN == 0
+
+
+class Print(NamedTuple):
+    """A payload was heard."""
+
+    stream: int
+    side: Side
+    payload_hash: int
+    at: float
+
+
+@dataclass(slots=True)
+class Heard:
+    """What is known of one payload."""
+
+    client: int | None = None  # the stream whose client sent it
+    backend: int | None = None  # the stream on which a server sent it
+    client_at: float = 0.0
+    last_at: float = 0.0
+    common: bool = False
+    match: Match | None = None  # what it seems to prove
+
+
+@dataclass(slots=True)
+class Match:
+    """The client of `talker` was heard on `listener`."""
+
+    talker: int
+    listener: int
+    at: float
+    void: bool = False  # taken back
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Ripe matches between two streams, by who talked; the key of a pair is its lower number first."""
+
+    by_talker: dict[int, deque[Match]] = field(default_factory=dict)
+
+    def by(self, talker: int) -> deque[Match]:
+        """One direction."""
+        return self.by_talker.setdefault(talker, deque(maxlen=MATCHES_KEPT))
+
+    def standing(self) -> list[list[Match]]:
+        """What has not been taken back, by direction."""
+        kept = ([match for match in matches if not match.void] for matches in self.by_talker.values())
+        return [matches for matches in kept if matches]
+
+    def suffices(self) -> bool:
+        """Whether this proves the pair, if nothing speaks against it."""
+        standing = self.standing()
+        times = [match.at for matches in standing for match in matches]
+        if not times or max(times) - min(times) < SPAN_SECONDS:
+            return False
+        counts = sorted(len(matches) for matches in standing)
+        return counts[-1] >= MATCHES or (len(counts) == 2 and counts[0] >= MATCHES_EACH_WAY)
+
+
+Key = tuple[int, int]
+
+
+class Fingerprints:
+    """What has been heard on all streams, and what follows from it."""
+
+    __slots__ = ("_anew_at", "_evidence", "_last", "_payloads", "_ripening")
+
+    def __init__(self) -> None:
+        self._payloads: dict[int, Heard] = {}  # the one not heard for longest first
+        self._ripening: deque[Match] = deque()  # in the order of their times
+        self._evidence: dict[int, dict[int, Evidence]] = {}  # by either stream, then by the other; its own: echo
+        self._anew_at: dict[int, float] = {}  # streams of which nothing older counts; the latest last
+        self._last = 0.0
+
+    def heard(self, stream: int, side: Side, payload_hash: int, now: float) -> None:
+        """A payload arrived on this side of this stream. Give them in the order of their times."""
+        self.advance(now)
+        known = self._payloads.pop(payload_hash, None)
+        if known is None:
+            known = Heard()
+        self._payloads[payload_hash] = known
+        known.last_at = now
+        if not known.common:
+            self._judge(known, stream, side, now)
+        if len(self._payloads) > MAX_PAYLOADS:
+            self._payloads.pop(next(iter(self._payloads)))
+
+    def advance(self, now: float) -> None:
+        """Time passes: matches ripen, payloads are forgotten."""
+        self._last = now = max(now, self._last)
+        while self._ripening and self._ripening[0].at <= now - RIPE_SECONDS:
+            match = self._ripening.popleft()
+            if not match.void:
+                self._believe(match)
+        while self._payloads:
+            oldest = next(iter(self._payloads))
+            if self._payloads[oldest].last_at > now - MEMORY_SECONDS:
+                break
+            del self._payloads[oldest]
+
+    def partner_of(self, stream: int) -> int | None:
+        """The stream whose client this one's talks with; None when that is not certain."""
+        pairs = self._standing(stream)
+        if len(pairs) != 1:
+            return None
+        partner, evidence = pairs[0]
+        if partner == stream or len(self._standing(partner)) != 1 or not evidence.suffices():
+            return None
+        return partner
+
+    def is_echo(self, stream: int) -> bool:
+        """Whether the server sends this client its own voice back."""
+        pairs = self._standing(stream)
+        return len(pairs) == 1 and pairs[0][0] == stream and pairs[0][1].suffices()
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """All pairs that are certain, the lower number first."""
+        found = ((stream, self.partner_of(stream)) for stream in self._evidence)
+        return sorted((stream, partner) for stream, partner in found if partner is not None and stream < partner)
+
+    def forget(self, stream: int) -> None:
+        """The stream ended, or signalling says that it may lead elsewhere now: what was known of it counts no more."""
+        self._contradict(stream)
+
+    def missed(self) -> None:
+        """Some payloads were heard and not told: what seemed rare may not have been."""
+        for match in self._ripening:
+            match.void = True
+        for known in self._payloads.values():
+            known.common = True
+
+    # ------------------------------------------------------------------------------------------------
+
+    def _judge(self, known: Heard, stream: int, side: Side, now: float) -> None:
+        """Rules 1 and 5 for a payload that was not common until now."""
+        if side == "client":
+            if known.client is None and known.backend is None:
+                known.client, known.client_at = stream, now
+            else:
+                self._make_common(known)
+        elif known.client is None or known.backend is not None:
+            within = now - known.client_at <= WINDOW_SECONDS
+            if known.client is not None and known.backend is not None and known.backend != stream and within:
+                self._contradict(known.client, known.backend, stream)  # a client that two hear
+            self._make_common(known)
+        else:
+            known.backend = stream
+            if now - known.client_at <= WINDOW_SECONDS:
+                known.match = Match(known.client, stream, now)
+                self._ripening.append(known.match)
+            else:
+                known.common = True  # a recording
+
+    def _make_common(self, known: Heard) -> None:
+        known.common = True
+        match, known.match = known.match, None
+        if match is not None:
+            match.void = True
+
+    def _believe(self, match: Match) -> None:
+        """Rule 4, then count it."""
+        talker, listener = match.talker, match.listener
+        if match.at <= max(self._anew_at.get(talker, 0.0), self._anew_at.get(listener, 0.0)):
+            return
+        if all(other == listener for other, _ in self._standing(talker)) and all(
+            other == talker for other, _ in self._standing(listener)
+        ):
+            self._between(talker, listener).by(talker).append(match)
+        else:
+            self._contradict(talker, listener)
+
+    def _contradict(self, *streams: int) -> None:
+        """Start anew with these."""
+        for stream in streams:
+            self._anew_at.pop(stream, None)
+            self._anew_at[stream] = self._last
+            self._unlink_all(stream)
+        while len(self._anew_at) > MAX_STREAMS:
+            self._anew_at.pop(next(iter(self._anew_at)))
+
+    def _unlink_all(self, stream: int) -> None:
+        for other in list(self._evidence.get(stream, {})):
+            self._unlink(other, stream)
+            self._unlink(stream, other)
+
+    def _between(self, first: int, second: int) -> Evidence:
+        evidence = self._evidence.get(first, {}).get(second)
+        if evidence is None:
+            self._unlink_all(first)  # what stood there has been taken back entirely
+            self._unlink_all(second)
+            evidence = self._evidence.setdefault(first, {})[second] = Evidence()
+            self._evidence.setdefault(second, {})[first] = evidence
+            while len(self._evidence) > MAX_STREAMS:
+                self._unlink_all(next(iter(self._evidence)))
+        return evidence
+
+    def _unlink(self, stream: int, other: int) -> None:
+        links = self._evidence.get(stream)
+        if links is not None:
+            links.pop(other, None)
+            if not links:
+                del self._evidence[stream]
+
+    def _standing(self, stream: int) -> list[tuple[int, Evidence]]:
+        return [(other, evidence) for other, evidence in self._evidence.get(stream, {}).items() if evidence.standing()]

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import typing
+
+from haproxy_voip.core.address import Endpoint
+from haproxy_voip.edge import facts
+
+
+def test_every_fact_says_itself_in_words():
+    told = [
+        facts.Listening(Endpoint.parse("udp:127.0.0.1:5060")),
+        facts.Failed("handling x", "Traceback"),
+        facts.StreamsFull(10, None),
+        facts.StreamsFull(10, "192.0.2.1"),
+        facts.HandshakeFailed("192.0.2.1:40000", "timed out"),
+        facts.Stopping("SIGTERM"),
+        facts.NotSupported("SIGHUP"),
+        facts.UsersNotRead("users.yaml:1: wrong"),
+    ]
+    assert {type(fact) for fact in told} == set(typing.get_args(facts.EdgeFact))
+    for fact in told:
+        assert type(fact).__name__ not in str(fact)
+    assert str(told[0]) == "listening on udp:127.0.0.1:5060"
+
+
+def test_levels_name_facts_that_exist():
+    assert set(facts.LEVELS) <= set(typing.get_args(facts.EdgeFact))

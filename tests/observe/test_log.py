@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+import typing
+from dataclasses import dataclass
+
+import pytest
+
+from haproxy_voip.core.address import Address, Flow, Transport
+from haproxy_voip.observe import log as log_module
+from haproxy_voip.observe.log import LEVELS, Log
+from haproxy_voip.proxy.facts import AdminChanged, AuthenticationFailed, CallEnded, MessageRefused, NodeFact
+
+FLOW = Flow(Transport.UDP, Address("127.0.0.1", 5060), Address("192.0.2.1", 40000))
+SWITCHED = AdminChanged("alpha", "drain")
+
+
+def written(*facts: object, **settings: typing.Any) -> str:
+    stream = io.StringIO()
+    log = Log(stream, **settings)
+    for fact in facts:
+        log(fact)
+    log.close()
+    return stream.getvalue()
+
+
+def test_a_fact_is_one_line_with_the_time():
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} info: alpha is now drain by command\n", written(SWITCHED)
+    )
+
+
+def test_levels_leave_out_what_is_less_important():
+    ended, wrong = CallEnded("1", "BYE", 2.0), AuthenticationFailed("eve", FLOW, "wrong response")
+    assert "call 1" not in written(ended) and "call 1" in written(ended, level="debug")
+    assert "eve" in written(wrong, level="warning")
+    assert "eve" not in written(wrong, level="error")
+
+
+def test_no_peer_can_forge_a_line_or_move_the_cursor():
+    forged = MessageRefused(FLOW, 400, "bad\n2030-01-01 00:00:00.000 info: all is well\r\x1b[2J\x85")
+    lines = written(forged, level="debug").splitlines()
+    assert len([line for line in lines if not line.startswith("    ")]) == 1
+    assert all(line.isprintable() for line in lines)
+    assert "\\x1b[2J" in written(forged, level="debug")
+
+
+def test_a_fact_of_many_lines_is_kept_readable_below_its_line():
+    @dataclass
+    class Failed:
+        def __str__(self) -> str:
+            return "internal error\nTraceback:\n  File y\nValueError: z"
+
+    text = written(Failed(), level="error", levels={Failed: "error"})
+    assert "error: internal error\n    Traceback:\n      File y\n    ValueError: z\n" in text
+
+
+def test_as_json_a_fact_keeps_its_fields():
+    [line] = written(AuthenticationFailed("eve", FLOW, "wrong"), form="json").splitlines()
+    said = json.loads(line)
+    assert said["fact"] == "AuthenticationFailed" and said["level"] == "warning" and said["user"] == "eve"
+    assert said["text"].startswith("wrong credentials") and said["at"] > 1e9
+
+
+def test_whoever_reads_too_slowly_loses_lines_and_is_told_so(monkeypatch):
+    monkeypatch.setattr(log_module, "MAX_WAITING", 3)
+    go_on = threading.Event()
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            go_on.wait(5)
+            return super().write(text)
+
+    for form in ("text", "json"):
+        stream = Slow()
+        go_on.clear()
+        log = Log(stream, form=form)
+        for _ in range(20):
+            log(SWITCHED)
+        assert log.dropped >= 16
+        go_on.set()
+        log.close()
+        assert stream.getvalue().count("alpha is now") == 20 - log.dropped
+        assert f"{log.dropped} lines were dropped" in stream.getvalue()
+        if form == "json":
+            assert all(json.loads(line) for line in stream.getvalue().splitlines())
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("closed")])
+def test_a_reader_that_is_gone_stops_nobody(error):
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise error
+
+    log = Log(Gone())
+    log(SWITCHED)
+    log(SWITCHED)
+    log.close()
+
+
+def test_levels_name_facts_that_exist():
+    assert set(LEVELS) <= set(typing.get_args(NodeFact))

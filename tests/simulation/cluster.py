@@ -1,0 +1,137 @@
+"""A whole cluster in the simulated network: one proxy, alpha, beta and charlie, and phones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from haproxy_voip.configuration.model import BackendConfig, Config, ProxyConfig, SipConfig
+from haproxy_voip.core.address import Address, Endpoint, Transport
+from haproxy_voip.core.chance import Chance
+from haproxy_voip.core.credential import Credential
+from haproxy_voip.embedded.pbx import Pbx
+from haproxy_voip.embedded.phone import Phone
+from haproxy_voip.embedded.phone_call import PhoneCall
+from haproxy_voip.embedded.settings import PbxSettings, PhoneSettings
+from haproxy_voip.proxy.node import Node
+from tests.simulation.proxy_edge import ProxyEdge, hears
+from tests.simulation.weather import CALM, Weather
+from tests.simulation.world import World
+
+DOMAIN = "voip.example"
+PROXY = Address("192.0.2.1", 5060)
+BACKENDS = {"alpha": "198.51.100.11", "beta": "198.51.100.12", "charlie": "198.51.100.13"}
+USERS = {str(number): f"secret {number}" for number in range(1001, 1021)}
+UP_LIMIT = 10.0  # virtual seconds for things that need no more than a few round trips and a retransmission
+# How apart the seeds of the machines in one world are.
+SPREAD = 1_000
+
+
+class Cluster:
+    """See the module. Everything has its own chance, made from the one seed."""
+
+    def __init__(self, seed: int, weather: Weather = CALM, trust: bool = False, **config: Any) -> None:
+        self.world = World(seed, weather)
+        self.trust = trust
+        self.phones: dict[str, Phone] = {}
+        self._chances = iter(range(seed * SPREAD, (seed + 1) * SPREAD))
+        # Servers stand side by side; only the phones' links have weather.
+        for one in (*BACKENDS, "proxy"):
+            for other in BACKENDS:
+                self.world.links[frozenset((one, other))] = CALM
+        for name in BACKENDS:
+            self.start_backend(name)
+        self.config = _config(config)
+        credentials = {user: Credential(user, DOMAIN, password) for user, password in USERS.items()}
+        node = Node(self.config, (DOMAIN, credentials), self.chance(), self.world.now)
+        self.proxy = ProxyEdge(self.world, "proxy", node, self.config)
+
+    def chance(self) -> Chance:
+        """Another one from the seed."""
+        return Chance.seeded(next(self._chances))
+
+    def start_backend(self, name: str) -> None:
+        """Start a PBX, or start it again after it was killed: it has forgotten everything."""
+        address = Address(BACKENDS[name], 5060)
+        listen = (Endpoint(Transport.UDP, address), Endpoint(Transport.TCP, address))
+        settings = PbxSettings(listen=listen, users=USERS, realm=DOMAIN, trust=self.trust)
+        self.world.add(name, Pbx(settings, self.chance()), listen)
+
+    def pbx(self, name: str) -> Pbx:
+        """The PBX of this name as it runs now."""
+        machine: Pbx = self.world.machine(name)
+        return machine
+
+    def phone(self, user: str, *, tcp: bool = False, **settings: Any) -> Phone:
+        """Another phone, not registered yet."""
+        address = Address(f"203.0.113.{10 + len(self.phones)}", 5060)
+        wanted = PhoneSettings(
+            user=user,
+            password=USERS[user],
+            domain=DOMAIN,
+            server=Endpoint(Transport.TCP if tcp else Transport.UDP, PROXY),
+            address=address,
+            **settings,
+        )
+        phone = self.phones[user] = Phone(wanted, self.chance())
+        self.world.add(user, phone, [wanted.listen])
+        return phone
+
+    def registered(self, *users: str, **settings: Any) -> None:
+        """Phones for these users, registered at the proxy and by it wherever it registers them."""
+        for user in users:
+            phone = self.phone(user, **settings)
+            self.world.act(user, phone.register)
+        self.world.run_until(lambda: all(self.phones[user].registered for user in users), 4 * UP_LIMIT)
+        self.world.run(2.0)
+
+    @property
+    def active(self) -> str | None:
+        """The backend that new calls go to."""
+        return self.proxy.node.backends.pool.active
+
+    # -- calls ---------------------------------------------------------------------------------------
+
+    def act(self, user: str, method: str, *arguments: Any, **options: Any) -> None:
+        """Let a phone do something."""
+        phone = self.phones[user]
+        self.world.act(user, lambda now: getattr(phone, method)(*arguments, now, **options))
+
+    def call(self, caller: str, callee: str, **options: Any) -> PhoneCall:
+        """Start a call."""
+        self.act(caller, "call", callee, **options)
+        return last_call(self.phones[caller])
+
+    def talk(self, caller: str, callee: str, limit: float = UP_LIMIT) -> tuple[PhoneCall, PhoneCall]:
+        """A call that is up at both ends with audio both ways, as both phones have it."""
+        ours = self.call(caller, callee)
+        self.world.run_until(lambda: ours.up and any(call.up for call in self.phones[callee].calls.values()), limit)
+        theirs = last_call(self.phones[callee])
+        self.world.run_until(lambda: self.both_hear(ours, theirs), limit)
+        return ours, theirs
+
+    def both_hear(self, one: PhoneCall, other: PhoneCall) -> bool:
+        """Whether audio passes both ways."""
+        return hears(self.proxy, one, other) and hears(self.proxy, other, one)
+
+    def facts(self, name: str, kind: type) -> list[Any]:
+        """What this process told."""
+        return self.world.told(kind, name)
+
+
+def last_call(phone: Phone) -> PhoneCall:
+    """The newest call of this phone."""
+    return phone.calls[max(phone.calls)]
+
+
+def _config(changes: dict[str, Any]) -> Config:
+    listen = (Endpoint(Transport.UDP, PROXY), Endpoint(Transport.TCP, PROXY))
+    backends = tuple(
+        BackendConfig(name=name, sip=Endpoint(Transport.UDP, Address(host, 5060))) for name, host in BACKENDS.items()
+    )
+    return Config(
+        proxy=ProxyConfig(domain=DOMAIN, sip=SipConfig(listen=listen)),
+        users=Path("users.yaml"),
+        backends=backends,
+        **changes,
+    )

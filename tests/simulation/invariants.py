@@ -1,0 +1,84 @@
+"""What must be so in every history, at every event, and when all is calm again."""
+
+from __future__ import annotations
+
+import re
+
+from haproxy_voip.core.effects import Send
+from haproxy_voip.proxy.effects import InstallStream, RemoveStream
+from tests.simulation.cluster import BACKENDS, Cluster
+
+
+class Invariants:
+    """Watches a cluster from its beginning. AssertionError when something is not as it must be."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._clients = 0  # phones there were when the pattern was made
+        self._hidden_from_backends = _pattern(["no phone yet"])
+        self._hidden_from_clients = _pattern(list(BACKENDS.values()))
+        handlers = cluster.world.processes["proxy"].handlers
+        send, install, remove = handlers[Send], handlers[InstallStream], handlers[RemoveStream]
+
+        def checked_send(effect: Send) -> None:
+            self._check_topology(effect)
+            send(effect)
+
+        def checked_install(effect: InstallStream) -> None:
+            install(effect)
+            self._check_ports()
+
+        def checked_remove(effect: RemoveStream) -> None:
+            assert effect.stream in cluster.proxy.plans, "a stream is removed that is not there"
+            remove(effect)
+
+        cluster.world.on("proxy", Send, checked_send)
+        cluster.world.on("proxy", InstallStream, checked_install)
+        cluster.world.on("proxy", RemoveStream, checked_remove)
+        cluster.world.invariants.append(self._check_pool)
+
+    def _check_topology(self, effect: Send) -> None:
+        """No backend's address reaches a client, no client's a backend."""
+        if len(self._cluster.phones) != self._clients:
+            self._clients = len(self._cluster.phones)
+            hosts = [phone.settings.address.host for phone in self._cluster.phones.values()]
+            self._hidden_from_backends = _pattern(hosts)
+        to_backend = effect.flow.remote.host in BACKENDS.values()
+        hidden = self._hidden_from_backends if to_backend else self._hidden_from_clients
+        found = hidden.search(effect.data.decode("utf-8", "surrogateescape"))
+        assert found is None, f"{effect.flow.remote} is shown {found[0]} in {effect.data!r}"
+
+    def _check_ports(self) -> None:
+        """Every port serves one stream."""
+        plans = self._cluster.proxy.plans.values()
+        ports = [party.local for plan in plans for party in (plan.client, plan.backend)]
+        assert len(ports) == len(set(ports)), "two streams share a port"
+
+    def _check_pool(self) -> None:
+        """Calls go only where somebody is up and ready."""
+        pool = self._cluster.proxy.node.backends.pool
+        assert pool.active is None or pool.active in pool.eligible, f"{pool.active} is active but not usable"
+
+    def check_at_rest(self) -> None:
+        """Nothing is left of calls that ended more than a minute ago."""
+        status = self._cluster.proxy.command("status")
+        for name in ("calls", "dialogs", "media_port_pairs"):
+            assert status[name] == 0, f"{status[name]} {name} are left"
+        assert not self._cluster.proxy.plans, "media streams are left"
+
+    def check_registrations(self) -> None:
+        """All backends are up again, and those who should know the phones do."""
+        status = self._cluster.proxy.command("status")
+        assert status["active"] is not None, "no backend is active though all are up"
+        mirror = self._cluster.config.registration == "mirror"
+        for row in status["backends"]:
+            holds = mirror or row["active"]
+            wanted = status["contacts"] if holds else 0
+            assert row["health"] == "up", f"{row['name']} is {row['health']}"
+            assert row["registrations"] == wanted, f"{row['name']} holds {row['registrations']}, not {wanted}"
+            known = self._cluster.pbx(row["name"]).registrar.count()
+            assert not holds or known == wanted, f"{row['name']} itself knows {known} contacts instead of {wanted}"
+
+
+def _pattern(hosts: list[str]) -> re.Pattern[str]:
+    return re.compile("|".join(rf"(?<![\d.]){re.escape(host)}(?!\d)" for host in hosts))

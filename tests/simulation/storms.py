@@ -1,0 +1,172 @@
+"""Histories made from a seed: phones call, backends die, networks break; then calm, and what must be so is checked.
+
+`python -m tests.simulation.storms SEED` replays one history and prints its end; `... SEED COUNT` runs several.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from random import Random
+
+from haproxy_voip.configuration.model import HealthConfig
+from haproxy_voip.embedded.facts import PhoneEnded
+from haproxy_voip.embedded.phone_call import PhoneCall
+from tests.simulation.cluster import BACKENDS, USERS, Cluster
+from tests.simulation.invariants import Invariants
+from tests.simulation.weather import CALM, STORM
+
+PHONES = list(USERS)[:4]
+TROUBLE_SECONDS = 16.0
+# Then all is mended, and calls end; in this time registrations are made again wherever they were lost.
+CALM_SECONDS = 12.0
+# In every so manieth history the calm lasts until nothing may be left: the longest transaction, a lingering dialog.
+REST_EVERY = 6
+REST_SECONDS = 72.0
+# Probes are most of what happens in a calm. A few histories have the default of 100 ms.
+PROBE_INTERVALS = (0.1, 0.4, 0.4, 0.4)
+
+
+class Storm:
+    """One history."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = Random(seed * 7919 + 1)
+        self.rough = self.random.random() < 0.5  # the network loses, doubles and reorders
+        self.single = self.random.random() < 0.6  # never more than one backend in trouble
+        registration = "active" if self.random.random() < 0.3 else "mirror"
+        health = HealthConfig(inter=self.random.choice(PROBE_INTERVALS))
+        self.cluster = Cluster(seed, registration=registration, health=health)
+        self.world = self.cluster.world
+        self.invariants = Invariants(self.cluster)
+        self.attempts: list[tuple[float, str, PhoneCall]] = []
+        self.troubled: dict[str, str] = {}
+        self.outcomes: Counter[str] = Counter()
+        self.story: list[str] = []
+        self.world.readers.append(lambda at, who, fact: self._tell(f"{who}: {fact}"))
+
+    def _tell(self, line: str) -> None:
+        self.story.append(f"{self.world.now:10.4f} {line}")
+
+    def run(self) -> None:
+        """Trouble, then calm, then the reckoning."""
+        self._start()
+        self.world.weather = STORM if self.rough else CALM
+        end = self.world.now + TROUBLE_SECONDS
+        self._plan_calls(end)
+        self._plan_faults(end)
+        self.world.run(TROUBLE_SECONDS)
+        self._calm_down()
+        self._check()
+
+    def _start(self) -> None:
+        self.world.run_until(lambda: self.cluster.active is not None, 5.0)
+        for user in PHONES:
+            tcp = self.random.random() < 0.3
+            self.cluster.phone(user, tcp=tcp, answer_after=self.random.choice([0.05, 0.3, 2.0]))
+            self.cluster.act(user, "register")
+        phones = self.cluster.phones.values()
+        self.world.run_until(lambda: all(phone.registered for phone in phones), 60.0)
+        self.world.run(0.5)
+
+    # -- what happens -------------------------------------------------------------------------------
+
+    def _plan_calls(self, end: float) -> None:
+        at = self.world.now
+        while (at := at + self.random.expovariate(1.2)) < end - 5.0:
+            caller, callee = self.random.sample(PHONES, 2)
+            talk = self.random.uniform(0.0, 6.0)
+            self.world.at(at, lambda a=caller, b=callee, t=talk: self._call(a, b, t))  # type: ignore[misc]
+
+    def _call(self, caller: str, callee: str, talk: float) -> None:
+        call = self.cluster.call(caller, callee)
+        self.attempts.append((self.world.now, caller, call))
+        self.world.after(talk, lambda: self._hang_up(caller, call))
+
+    def _hang_up(self, caller: str, call: PhoneCall) -> None:
+        if not call.over:
+            self.cluster.act(caller, "hang_up", call)
+
+    def _plan_faults(self, end: float) -> None:
+        at = self.world.now
+        while (at := at + self.random.uniform(1.0, 5.0)) < end - 6.0:
+            lasts = self.random.uniform(0.2, 5.0)
+            kind = self.random.choice(["kill", "kill", "freeze", "cut"])
+            name = self.random.choice(list(BACKENDS))
+            self.world.at(at, lambda k=kind, n=name, s=lasts: self._fault(k, n, s))  # type: ignore[misc]
+
+    def _fault(self, kind: str, name: str, lasts: float) -> None:
+        if name in self.troubled or (self.single and self.troubled):
+            return
+        self.troubled[name] = kind
+        self._tell(f"FAULT {kind} {name} for {lasts:.2f} s")
+        {"kill": self.world.kill, "freeze": self.world.freeze, "cut": lambda one: self.world.partition("proxy", one)}[
+            kind
+        ](name)
+        self.world.after(lasts, lambda: self._mend(kind, name))
+
+    def _mend(self, kind: str, name: str) -> None:
+        self._tell(f"MENDED {kind} {name}")
+        match kind:
+            case "kill":
+                self.cluster.start_backend(name)
+            case "freeze":
+                self.world.thaw(name)
+            case "cut":
+                self.world.heal("proxy", name)
+        # Trusted again only after `rise` answered probes; until then it counts as troubled.
+        self.world.after(1.5, lambda: self.troubled.pop(name, None))
+
+    def _calm_down(self) -> None:
+        self.world.weather = CALM
+        self.world.run(8.0)  # the last faults are mended by now
+        for _, caller, call in self.attempts:
+            self._hang_up(caller, call)
+        self.world.run(CALM_SECONDS)
+        self.invariants.check_registrations()
+        if self.seed % REST_EVERY == 0:
+            self.world.run(REST_SECONDS)
+            self.invariants.check_at_rest()
+
+    # -- what must be so ----------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        ended = {(fact.user, fact.call): fact for fact in self.world.told(PhoneEnded)}
+        for at, caller, call in self.attempts:
+            assert call.over, f"{caller}'s call of {at:.3f} s is neither up nor over"
+            fact = ended[(caller, call.number)]
+            self.outcomes[f"{fact.status}"] += 1
+            if self.single and not self.rough:
+                assert fact.status in (200, 487), f"{caller}'s call of {at:.3f} s: {fact.status} {fact.reason}"
+
+
+def run(seed: int) -> Counter[str]:
+    """One history. AssertionError names the seed and how to see it again."""
+    storm = Storm(seed)
+    try:
+        storm.run()
+    except AssertionError as error:
+        raise AssertionError(f"{error}\nreplay with: python -m tests.simulation.storms {seed}") from error
+    return storm.outcomes
+
+
+def main() -> None:
+    """Replay a seed with its history, or run several."""
+    first = int(sys.argv[1])
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    outcomes: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        storm = Storm(seed)
+        try:
+            storm.run()
+        except AssertionError as error:
+            print(*storm.story, sep="\n")
+            print(f"seed {seed}: {error}")
+            sys.exit(1)
+        outcomes += storm.outcomes
+    print(f"{count} histories from seed {first}: no invariant broken; calls by status {dict(outcomes)}")
+
+
+if __name__ == "__main__":
+    main()
