@@ -156,10 +156,6 @@ class TimersConfig:
     """Time between keepalives to a UDP client behind NAT; many routers forget a silent binding after 30 s."""
     ring: Annotated[float, Duration(10.0, 3600.0)] = 180.0
     """How long a call may ring without a further provisional answer (timer C, RFC 3261 section 16.6)."""
-    session_expires: Annotated[float, Duration(90.0, 86400.0)] = 1800.0
-    """Session timer proposed for calls (RFC 4028)."""
-    min_session_expires: Annotated[float, Duration(90.0, 86400.0)] = 90.0
-    """Shortest session timer accepted; a shorter one is answered 422 (RFC 4028 section 5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,9 +91,6 @@ def timers(config: Config) -> Iterator[Broken]:
         problem = f"{written_duration(times.default_expires)} lies outside min_expires to max_expires"
         within = f"{written_duration(times.min_expires)} to {written_duration(times.max_expires)}"
         yield "timers.default_expires", problem, f"write {within}"
-    if times.min_session_expires > times.session_expires:
-        problem = f"{written_duration(times.session_expires)} is less than min_session_expires"
-        yield "timers.session_expires", problem, f"write at least {written_duration(times.min_session_expires)}"
 
 
 def limits(config: Config) -> Iterator[Broken]:

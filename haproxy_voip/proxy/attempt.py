@@ -109,8 +109,8 @@ class Attempt:
         leg = self._leg(response)
         if leg is None:
             return self._decline(response, now)
+        leg.dialog.confirm(response)  # raises when it cannot be used: then the caller is still to be told
         self.over = True
-        leg.dialog.confirm(response)
         leg.unacknowledged[cseq] = None
         return self.listener.answered_by(leg, response, now)
 

@@ -189,10 +189,8 @@ class Call:
     def _elsewhere(self, otherwise: int, reason: str, now: float) -> list[Output]:
         """Call the next backend that was not asked yet; when there is none, refuse."""
         doubt = self._home.doubt(self.backend, reason, now)
-        successor = self._home.next_backend(self)
-        if successor is None:
-            return doubt + self.refuse(otherwise, reason, now)
-        return doubt + self.move(successor, reason, now)
+        moved = self._home.elsewhere(self, reason, now)
+        return doubt + (self.refuse(otherwise, reason, now) if moved is None else moved)
 
     def move(self, successor: str, reason: str, now: float) -> list[Output]:
         """Call another backend; the caller keeps waiting, or hearing it ring."""

@@ -110,6 +110,8 @@ class Calls:
         """Everything on this backend moves or ends; `moves` is told which. `alive`: it hears what we tell it."""
         outputs: list[Output] = []
         for call in list(self._by_backend[backend]):
+            if call.caller is None:
+                continue  # its backend died, came back and died again: it waits to be claimed, or gives up, as before
             outputs += self._carry_out(call, moves, alive, now)
         return outputs
 
@@ -122,7 +124,7 @@ class Calls:
             case Decision.KEEP_RINGING:
                 moves.move("phones ringing")
                 self._unclaimed[call] = None
-                return self._orphan(call, alive, now)
+                return call.orphan(now)
             case Decision.HANG_UP:
                 moves.lose("answered calls")
                 if alive:
@@ -131,23 +133,19 @@ class Calls:
                 return call.hang_up(reason, now, but=Side.BACKEND)
             case Decision.CANCEL:
                 moves.lose("phones ringing, no other backend")
-                return self._orphan(call, alive, now) + call.refuse(480, reason, now)
+                return call.orphan(now) + call.refuse(480, reason, now)
         moves.lose("calls being set up, no other backend")
         return self._stop_asking(call, alive, now) + call.refuse(503, reason, now)
 
-    def _orphan(self, call: Call, alive: bool, now: float) -> list[Output]:
-        """The phone rings for nobody; a backend that lives is told that we do not want its call."""
-        refused = call.caller.refuse(503, now) if alive and call.caller is not None else []
-        return refused + call.orphan(now)
+    def elsewhere(self, call: Call, reason: str, now: float) -> list[Output] | None:
+        """Call the next backend that was not asked yet, once the callee is known there; None when there is none."""
+        successor = self.next_backend(call)
+        if successor is None:
+            return None
+        return self._upstream.before_call_to(call.callee.name, successor, lambda at: self._go_on(call, reason, at), now)
 
     def _invite_again(self, call: Call, reason: str, alive: bool, now: float) -> list[Output]:
-        """Call the next backend, as soon as the callee is known there."""
-        successor = self.next_backend(call)
-        assert successor is not None
-        outputs = self._stop_asking(call, alive, now)
-        return outputs + self._upstream.before_call_to(
-            call.callee.name, successor, lambda at: self._go_on(call, reason, at), now
-        )
+        return self._stop_asking(call, alive, now) + (self.elsewhere(call, reason, now) or [])
 
     def _stop_asking(self, call: Call, alive: bool, now: float) -> list[Output]:
         if call.attempt is None:

@@ -116,7 +116,11 @@ class Forward:
 
     def _answer(self, response: Response) -> Response:
         request = self.server.request
-        answer = response_to(request, response.status, response.reason)
+        if response.status == 503:
+            # RFC 3261 section 16.7 step 6: it would speak of all that is behind us, not of this one request.
+            answer = response_to(request, 500)
+        else:
+            answer = response_to(request, response.status, response.reason)
         if request.method in TARGET_REFRESH and response.status < 300:
             answer.add("Contact", self.asked_on.contact)
             self.sent_on.dialog.refresh_target(response)

@@ -95,14 +95,7 @@ class Node:
         self._registrar = Registrar(self._shared, self._upstream)
         self._reception = Reception(
             self._shared,
-            Parts(
-                self.backends,
-                self._registrar,
-                self._calls,
-                self._inquiries,
-                self._subscriptions,
-                self._upstream,
-            ),
+            Parts(self.backends, self._registrar, self._calls, self._inquiries, self._subscriptions, self._upstream),
         )
         self._evacuation = Evacuation(
             self._shared, self.backends, self._calls, self._inquiries, self._subscriptions, self._upstream
@@ -116,20 +109,7 @@ class Node:
             self._calls,
             self._subscriptions,
         )
-        self._handlers: dict[type, Callable[[Any, float], list[Output]]] = {
-            Datagram: self._datagram,
-            StreamOpened: self._stream_opened,
-            StreamData: self._stream_data,
-            StreamClosed: self._stream_closed,
-            ProbeReply: lambda event, now: self._judged(self.backends.answered(event.backend, event.data, now), now),
-            ProbeRefused: lambda event, now: self._judged(self.backends.refused(event.backend, now), now),
-            CanaryOpened: lambda event, now: self._judged(self.backends.canary_opened(event.backend, now), now),
-            CanaryClosed: lambda event, now: self._judged(self.backends.canary_closed(event.backend, now), now),
-            MediaLatched: lambda event, now: [],
-            MediaFailed: self._media_failed,
-            MediaReport: lambda event, now: [],
-            Command: self._command,
-        }
+        self._handlers = self._takers()
 
     # -- the machine --------------------------------------------------------------------------------
 
@@ -161,6 +141,23 @@ class Node:
         """When `wake` is next due."""
         times = (self.backends.deadline, self._shared.transactions.deadline, self._shared.alarms.next)
         return min((at for at in times if at is not None), default=None)
+
+    def _takers(self) -> dict[type, Callable[[Any, float], list[Output]]]:
+        """Who takes which event."""
+        return {
+            Datagram: self._datagram,
+            StreamOpened: self._stream_opened,
+            StreamData: self._stream_data,
+            StreamClosed: self._stream_closed,
+            ProbeReply: lambda event, now: self._judged(self.backends.answered(event.backend, event.data, now), now),
+            ProbeRefused: lambda event, now: self._judged(self.backends.refused(event.backend, now), now),
+            CanaryOpened: lambda event, now: self._judged(self.backends.canary_opened(event.backend, now), now),
+            CanaryClosed: lambda event, now: self._judged(self.backends.canary_closed(event.backend, now), now),
+            MediaLatched: lambda event, now: [],
+            MediaFailed: self._media_failed,
+            MediaReport: lambda event, now: [],
+            Command: self._command,
+        }
 
     # -- bytes --------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ A backend that was down may have kept what it knew. What it shall not know any m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from haproxy_voip.proxy.line import Line
 from haproxy_voip.proxy.registration import Place, Registration, Waiting
@@ -18,8 +19,23 @@ from haproxy_voip.sip.bindings import Binding
 
 # Users whose last activity is remembered; more than that are all equal.
 MAX_ACTIVE = 100_000
+# In `active` mode another backend gets a user's registrations for one call that the active one would not take.
+LOAN_SECONDS = 300.0
 # Contacts that went while a backend was down which may know them; those that are forgotten here expire there.
 MAX_STRAYS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A registration that a backend holds for a while. Equal ones are one loan, which begins anew."""
+
+    home: Upstream
+    binding: Binding
+    backend: str
+
+    def wake(self, now: float) -> list[Output]:
+        """Take it back."""
+        return self.home.return_loan(self.binding, self.backend, now)
 
 
 class Upstream:
@@ -108,8 +124,11 @@ class Upstream:
     def before_call(self, bindings: Iterable[Binding], backend: str, place: Place, now: float) -> list[Output]:
         """Place a call to the user of these bindings once the backend knows one of them.
 
-        That is at once, but while registrations move: then this user's turn comes now.
+        That is at once, but while registrations move: then this user's turn comes now. A backend that shall not hold
+        them in general is lent them.
         """
+        if backend not in self._targets():
+            self._lend([one for one in bindings if one in self._made], backend, now)
         here = [self._made[one][backend] for one in bindings if backend in self._made.get(one, ())]
         coming = [registration for registration in here if registration.coming]
         if not coming or any(registration.held for registration in here):
@@ -120,6 +139,19 @@ class Upstream:
     def before_call_to(self, user: str, backend: str, place: Place, now: float) -> list[Output]:
         """The same, for whoever has this name."""
         return self.before_call(self._by_user.get(user, ()), backend, place, now)
+
+    def _lend(self, bindings: list[Binding], backend: str, now: float) -> None:
+        for binding in bindings:
+            registration = self._registration(binding, backend)
+            registration.want()
+            self._shared.alarms.set(Loan(self, binding, backend), now + LOAN_SECONDS)
+
+    def return_loan(self, binding: Binding, backend: str, now: float) -> list[Output]:
+        """A loan is over."""
+        registration = self._made.get(binding, {}).get(backend)
+        if registration is None or backend in self._targets():
+            return []
+        return [*registration.unwant(now), *self._lines[backend].pump(now)]
 
     def active(self, user: str, now: float) -> None:
         """The user calls or is called: after a failover its turn comes before those of the silent."""

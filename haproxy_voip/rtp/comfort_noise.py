@@ -19,6 +19,8 @@ PACKET_SAMPLES = 160  # of G.711 in that time
 LIMIT_SECONDS = 30.0
 # After a pause of our own no burst is sent: what is more than this late is never missed.
 MOST_AT_ONCE = 3
+# A timer of the same period fires now a little before, now a little after.
+EARLY_SECONDS = 0.005
 
 COMFORT_NOISE = "cn/8000"
 LEVEL = 66  # RFC 3389 section 3.1: -dBov, the background of a quiet room
@@ -70,9 +72,10 @@ class ComfortNoise:
 
     def due(self, now: float) -> list[bytes]:
         """The payloads to be sent now, mostly one."""
-        if now >= self.until or now < self.next_at:
+        late = now + EARLY_SECONDS - self.next_at
+        if now >= self.until or late < 0:
             return []
-        count = int((now - self.next_at) / PACKET_SECONDS) + 1
+        count = int(late / PACKET_SECONDS) + 1
         self.next_at += count * PACKET_SECONDS
         return [self._payload() for _ in range(min(count, MOST_AT_ONCE))]
 

@@ -177,7 +177,7 @@ class Fingerprints:
 
     def forget(self, stream: int) -> None:
         """The stream ended, or signalling says that it may lead elsewhere now: what was known of it counts no more."""
-        self._contradict(stream)
+        self._contradict(self._last, stream)
 
     def missed(self) -> None:
         """Some payloads were heard and not told: what seemed rare may not have been."""
@@ -198,7 +198,7 @@ class Fingerprints:
         elif known.client is None or known.backend is not None:
             within = now - known.client_at <= WINDOW_SECONDS
             if known.client is not None and known.backend is not None and known.backend != stream and within:
-                self._contradict(known.client, known.backend, stream)  # a client that two hear
+                self._contradict(now, known.client, known.backend, stream)  # a client that two hear
             self._make_common(known)
         else:
             known.backend = stream
@@ -224,13 +224,12 @@ class Fingerprints:
         ):
             self._between(talker, listener).by(talker).append(match)
         else:
-            self._contradict(talker, listener)
+            self._contradict(match.at, talker, listener)
 
-    def _contradict(self, *streams: int) -> None:
-        """Start anew with these."""
+    def _contradict(self, at: float, *streams: int) -> None:
+        """Start anew with these: what was heard until then counts no more."""
         for stream in streams:
-            self._anew_at.pop(stream, None)
-            self._anew_at[stream] = self._last
+            self._anew_at[stream] = max(at, self._anew_at.pop(stream, 0.0))
             self._unlink_all(stream)
         while len(self._anew_at) > MAX_STREAMS:
             self._anew_at.pop(next(iter(self._anew_at)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from haproxy_voip.core.address import Address, Flow, Transport
+from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.headers import Via
 from haproxy_voip.sip.message import Header, Request, Response, header
 
@@ -51,8 +52,12 @@ def reply_flow(via: Via, flow: Flow) -> Flow:
 
 def ack_to_failure(request: Request, response: Response) -> Request:
     """The ACK for a 300-699 (17.1.1.3): the INVITE's own Via and Route, the response's To."""
-    to = response.get("to") or request.get("to") or ""
-    return _follow_up(request, "ACK", header("to", to))
+    try:
+        _ = response.to
+        to = response.get("to")
+    except MessageError:
+        to = request.get("to")  # what cannot be read is not sent on
+    return _follow_up(request, "ACK", header("to", to or ""))
 
 
 def cancel_of(request: Request, extra: Iterable[Header] = ()) -> Request:

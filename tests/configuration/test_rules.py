@@ -43,7 +43,6 @@ REFUSED = [
     (MINIMAL + "health: {fastinter: 1s}\n", "health.fastinter: 1s is longer than inter, 100ms"),
     (MINIMAL + "timers: {min_expires: 2h}\n", "timers.max_expires: 1h is less than min_expires; write at least 2h"),
     (MINIMAL + "timers: {max_expires: 10m}\n", "timers.default_expires: 1h lies outside min_expires to max_expires"),
-    (MINIMAL + "timers: {min_session_expires: 1h}\n", "timers.session_expires: 30m is less than min_session_expires"),
     (MINIMAL + "limits: {max_registrations: 5}\n", "limits.max_contacts: 10 is more than max_registrations"),
     (PROXY + BACKENDS, "x.yaml:1: users: missing, and the proxy challenges the phones; write users: users.yaml"),
 ]

@@ -119,7 +119,6 @@ def test_a_backend_is_never_challenged_and_finds_nobody(verdict: Verdict) -> Non
     on.phone("1002")
     on.alpha.send(verdict.data)
     status = 404 if verdict.node_status in (*CHALLENGES, 483) else verdict.node_status
-    # 10.2: a registrar is not what a backend takes us for.
     assert finals(on.alpha) == ([] if status is None else [status])
     assert_at_rest(on)
 

@@ -92,6 +92,11 @@ class Sipp:
         path = self.folder / "messages"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def log(self) -> str:
+        """What its scenario logged."""
+        path = self.folder / "logs"
+        return path.read_text(errors="replace") if path.exists() else ""
+
     def _argv(self) -> list[str]:
         run = self.run
         scenario = self.folder / f"{run.scenario}.xml"

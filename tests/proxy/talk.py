@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from haproxy_voip.configuration.model import HealthConfig
+from haproxy_voip.core.credential import Credential
 from haproxy_voip.proxy.answer import AnswerAwaitingAck
 from haproxy_voip.proxy.call import Call
+from haproxy_voip.sip.digest import Authenticator
 from haproxy_voip.sip.message import Request, Response, header
 from tests.proxy.stage import DOMAIN, Peer, Stage, config
 
@@ -183,3 +185,30 @@ def answer_all(stage: Stage, method: str) -> int:
                 peer.answer(message, 200)
                 count += 1
     return count
+
+
+def ask(talk: Talk, side: str, method: str, body: bytes = b"", **headers: str) -> Request:
+    """A request by the caller or the callee, as `side` says."""
+    return (talk.by_caller if side == "by_caller" else talk.by_callee)(method, body, **headers)
+
+
+class Challenger:
+    """A backend that knows the users by their passwords."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.authenticator = Authenticator("asterisk", self.credential, b"key")
+
+    def credential(self, user: str) -> Credential | None:
+        known = self.stage.credentials.get(user)
+        return None if known is None else Credential(user, "asterisk", password=known.password)
+
+    def challenge(self, request: Request) -> None:
+        values = self.authenticator.challenge(self.stage.now)
+        response = self.stage.alpha.answer(request, 401, www_authenticate=values[-1])
+        assert response.status == 401
+
+    def accepts(self, request: Request) -> bool:
+        return hasattr(self.authenticator.authenticate(request, self.stage.now), "nonce_count") or request.has(
+            "authorization"
+        )

@@ -212,3 +212,35 @@ def test_an_answer_comes_from_the_listener_that_was_asked() -> None:
     register(alice)
     stage.alpha.send(stage.alpha.new("MESSAGE", f"sip:{stage.token_of('1001')}@127.0.0.10:5060"))
     assert alice.take_request("MESSAGE").top_via.port == 5080
+
+
+def test_a_call_waiting_for_a_connection_that_fails_is_placed_at_another_backend() -> None:
+    stage = Servers(backends=TCP_BACKENDS)
+    alice = stage.phone("1001")
+    stage.pass_time(0.1)
+    stage.no_tcp.add("alpha")
+    stage.cut("alpha")
+    alice.request("INVITE", f"sip:1002@{DOMAIN}", body=alice.offer())
+    stage.pass_time(0.01)
+    stage.beta.answer(stage.beta.take_request("INVITE"), 486)
+    alice.take(486)
+
+
+def test_a_dialog_outlives_the_connection_it_was_made_on() -> None:
+    stage = Servers(backends=TCP_BACKENDS)
+    alice = stage.phone("1001")
+    invite = alice.request("INVITE", f"sip:1002@{DOMAIN}", body=alice.offer())
+    stage.pass_time(0.1)
+    at_alpha = stage.alpha.take_request("INVITE")
+    stage.alpha.answer(at_alpha, 200, body=stage.alpha.offer(9000))
+    ok = alice.take_response(200)
+    alice.ack(invite, ok)
+    stage.alpha.take("ACK")
+    opened = len(stage.opened)
+    stage.cut("alpha")
+    alice.send(alice.within(invite, ok, "BYE", invite.cseq.number + 1))
+    stage.pass_time(0.1)
+    assert len(stage.opened) == opened + 1
+    stage.alpha.answer(stage.alpha.take_request("BYE"), 200)
+    alice.take(200)
+    stage.assert_nothing_left()

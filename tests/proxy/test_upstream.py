@@ -238,3 +238,39 @@ def test_late_answers_of_a_backend_that_was_given_up_change_nothing() -> None:
     assert late is not None
     stage.feed(Datagram(late.encode(), stage.alpha.flow))
     assert stage.node._upstream.counts("alpha") == (0, 0)
+
+
+def test_a_backend_that_takes_a_call_the_active_one_refused_is_lent_the_callees_registration() -> None:
+    stage = Servers(registration="active")
+    alice, _ = stage.phone("1001"), stage.phone("1002")
+    stage.pass_time(0.1)
+    alice.request("INVITE", f"sip:1002@{DOMAIN}", body=alice.offer())
+    stage.alpha.answer(stage.alpha.take_request("INVITE"), 503)
+    assert not [message for message in stage.beta.inbox if getattr(message, "method", "") == "INVITE"]
+    stage.pass_time(0.1)
+    at_beta = stage.beta.take_request("INVITE")
+    assert list(stage.server("beta").contacts) == [stage.token_of("1002")]
+    stage.beta.answer(at_beta, 486)
+    alice.take(486)
+    stage.pass_time(301)
+    assert not stage.server("beta").contacts
+    assert len(stage.server("alpha").contacts) == 2
+    stage.assert_nothing_left()
+
+
+def test_a_loan_ends_with_the_contact_and_is_kept_by_a_backend_that_becomes_active() -> None:
+    stage = Servers(registration="active")
+    alice, bob = stage.phone("1001"), stage.phone("1002")
+    stage.pass_time(0.1)
+    alice.request("INVITE", f"sip:1002@{DOMAIN}", body=alice.offer())
+    stage.alpha.answer(stage.alpha.take_request("INVITE"), 503)
+    stage.pass_time(0.1)
+    stage.beta.answer(stage.beta.take_request("INVITE"), 486)
+    stage.command("switch", name="beta")
+    stage.pass_time(301)
+    assert len(stage.server("beta").contacts) == 2
+    bob.count = 100
+    unregister(bob)
+    stage.pass_time(0.1)
+    assert len(stage.server("beta").contacts) == 1
+    stage.assert_nothing_left()

@@ -77,3 +77,10 @@ def test_more_blocks_than_there_is_room_for_are_refused():
 def test_a_report_without_its_fixed_part_is_refused(packet_type: int, kind: str):
     with pytest.raises(MalformedPacket, match=f"a {kind} report is cut off"):
         parse(bytes([0x80, packet_type, 0, 0]) + bytes([0x80, 202, 0, 0]))
+
+
+def test_padding_of_the_last_packet_is_no_part_of_it():
+    """RFC 3550 section 6.4.1: the last octet counts itself and what is to be ignored before it."""
+    assert parse(b"\xa0\xcb\x00\x02" + bytes(4) + b"\x00\x00\x00\x04") == [OtherPacket(203, 0, bytes(4))]
+    with pytest.raises(MalformedPacket, match="more padding than packet"):
+        parse(b"\xa0\xcb\x00\x01" + b"\x00\x00\x00\x05")

@@ -96,3 +96,22 @@ def test_another_clock_starts_the_jitter_anew():
     assert reception.jitter == 0.0
     reception.arrived(4, 0, 1, 9.02)
     assert (reception.jitter, reception.lost) == (0.0, 0)
+
+
+def test_the_newest_packet_is_the_highest_not_the_latest():
+    reception = Reception(8000)
+    assert reception.newest is None
+    for turn, sequence in enumerate((65534, 65535, 1, 0)):
+        reception.arrived(sequence, 160 * ((sequence + 2) & 0xFFFF), 7, 10.0 + 0.02 * turn)
+    newest = reception.newest
+    assert newest is not None
+    assert (newest.ssrc, newest.sequence, newest.timestamp) == (7, 1, 480)
+    assert newest.at == pytest.approx(10.04)
+    reception.arrived(2, 640, 7, 10.08)
+    newest = reception.newest
+    assert newest is not None and (newest.sequence, newest.timestamp) == (2, 640)
+    reception.arrived(40, 99, 8, 10.1)
+    newest = reception.newest
+    assert newest is not None and newest[:3] == (8, 40, 99)
+    reception.retime(16000)
+    assert reception.newest is None

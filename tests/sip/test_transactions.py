@@ -717,3 +717,22 @@ def test_over_a_bad_network_every_request_has_one_outcome_and_nothing_is_left(se
     assert list(outcomes.values()) == [1] * 10
     assert len(delivered) <= 10
     assert len(client.layer) == len(server.layer) == 0
+
+
+def test_a_request_whose_connection_failed_may_begin_anew_on_another_flow() -> None:
+    """RFC 3261 section 18.1.1: what was too large for UDP goes by UDP after all."""
+    wire = Wire()
+    request = Request("INVITE", "sip:bob@example.com", [header("CSeq", "1 INVITE"), header("Call-ID", "large")])
+    request.headers += [header("From", "<sip:a@example.com>;tag=1"), header("To", "<sip:bob@example.com>")]
+    transaction, outputs = wire.layer.request(Outgoing(request, TCP, "192.0.2.1"), wire.now)
+    wire.take(outputs)
+    wire.take(wire.layer.flow_failed(TCP, wire.now))
+    wire.take(wire.layer.send_again(transaction, UDP, "192.0.2.1", wire.now))
+    first, second = (message for _, message in wire.sent)
+    assert second.top_via.transport == "UDP" and second.top_via.branch != first.top_via.branch
+    assert wire.flows[-1] == UDP and not transaction.ended
+    wire.until(0.5)
+    assert len(wire.sent) == 3
+    assert isinstance(second, Request)
+    wire.receive(response_to(second, 486, None, "b"))
+    assert isinstance(wire.told[-1], ResponseReceived) and wire.told[-1].transaction is transaction

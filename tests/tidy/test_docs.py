@@ -14,8 +14,8 @@ from tests.tidy.source import ROOT, WRITTEN, pages
 PAGES = pages()
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
 CODE = re.compile(r"`([^`\n]+)`")
-# Only what begins like one of our folders is taken for a file name; a placeholder is none.
-FILE = re.compile(rf"(?:{'|'.join(map(re.escape, WRITTEN))})/[\w./-]+")
+# Only what begins like one of our folders is taken for a file name; a placeholder is none, nor is /run/haproxy_voip/x.
+FILE = re.compile(rf"(?<![\w/-])(?:{'|'.join(map(re.escape, WRITTEN))})/[\w./-]+")
 TARGET = re.compile(r"\bmake ([a-z]+)\b")
 COMMAND = re.compile(r"\bhaproxy-voip ([a-z]+)\b")
 MODULE = re.compile(r"\bpython3? -m (haproxy_voip[\w.]*)")
