@@ -21,7 +21,7 @@ $(VENV)/installed: pyproject.toml
 	@echo "== environment: $(VENV)"
 	@.ci/python "$(PYTHON)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[test]'
 	@touch $@
 
 demo: venv ## two phones, three servers, two of them killed: what the proxy is for, in a minute
@@ -37,13 +37,13 @@ check: venv ## style and types, in seconds
 
 unit: venv ## every test that needs nothing but Python
 	@echo "== tests, $(WORKERS) at a time"
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not interop'
+	@$(BIN)/python -m pytest -q --no-skips -n $(WORKERS) -m 'not interop'
 
 interop: venv ## tests with real servers and clients; as root, which installs them
 	@echo "== real servers and clients"
 	@tests/interop/setup.sh
 	@echo "== interop tests"
-	@$(BIN)/python -m pytest -q -m interop --durations 10
+	@$(BIN)/python -m pytest -q --no-skips -m interop --durations 10
 
 test: check unit interop ## everything, as CI does
 

@@ -1,6 +1,6 @@
 """What a SIP message costs: CPU time of the whole proxy process, against bare datagrams in the same run.
 
-    python benchmarks/messages.py [--rounds 5] [--count 1000]
+    python benchmarks/messages.py [--rounds 5] [--count 800]
 
 A bare datagram goes in and out of a process that does nothing else, on uvloop, through asyncio-dgram on uvloop, and on
 plain asyncio. The proxy gets, from the same load generator,
@@ -71,15 +71,15 @@ class Figures:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=1000, help="messages for each contestant in each round")
+    parser.add_argument("--count", type=int, default=800, help="messages for each contestant in each round")
     parser.add_argument("--no-afterwards", action="store_true", help="do not wait for transactions to be forgotten")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        contestants = dict(bare(folder, stack))
+        client = stack.enter_context(closing(Client(CLIENT_HOST)))
         node = stack.enter_context(proxy(folder))
-        sip = stack.enter_context(closing(Sip(node)))
-        contestants |= asked(node, sip)
+        sip = stack.enter_context(closing(Sip(node, client)))
+        contestants = dict(bare(folder, client, stack)) | asked(node, sip)
         sip.wait(SETTLE_SECONDS)
         idle = idle_share(node, sip)
         sip.register()
@@ -92,10 +92,9 @@ def main() -> None:
             report_afterwards(figures, forgetting(node, sip, idle))
 
 
-def bare(folder: Path, stack: ExitStack) -> Iterator[tuple[str, Contestant]]:
+def bare(folder: Path, client: Client, stack: ExitStack) -> Iterator[tuple[str, Contestant]]:
     """The processes that do nothing but echo."""
     log = folder / "echo.log"
-    client = stack.enter_context(closing(Client(CLIENT_HOST)))
     for way in BARE:
         port = free_port(ECHO_HOST)
         argv = [sys.executable, str(ECHO), way, ECHO_HOST, str(port)]

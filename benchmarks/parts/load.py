@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from . import texts
-from .proxy import CLIENT_HOST, DOMAIN, USERS, Proxy, user
+from .proxy import DOMAIN, USERS, Proxy, user
 
 PATIENCE_SECONDS = 3.0
 LAST_SECONDS = 0.05  # for what still comes when the last answer is there
@@ -103,14 +103,14 @@ class Client:
 
 
 class Sip:
-    """Phones and a backend around a proxy."""
+    """Phones and a backend around a proxy. The backend answers whenever the client waits, for whatever it waits."""
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Proxy, client: Client) -> None:
         self._proxy = proxy
-        self._client = Client(CLIENT_HOST)
+        self._client = client
         self._backend = udp(proxy.backend)
         self._client.mind(self._backend, self._serve)
-        self._place = self._client.place
+        self._place = client.place
         self._waiting: dict[str, Call] = {}
         self._serial = 0
         self._sequence = 1
@@ -119,8 +119,7 @@ class Sip:
         self.traffic = Traffic()
 
     def close(self) -> None:
-        """Free the sockets."""
-        self._client.close()
+        """Free the backend's socket."""
         self._backend.close()
 
     def wait(self, seconds: float) -> None:

@@ -48,8 +48,11 @@ class Decision(StrEnum):
     KEEP_RINGING = auto()
     """Let the phone ring: the caller's INVITE is sent to the next backend, whose INVITE to this phone is joined to the
     leg that rings. Nobody should see a call come twice. If none comes soon, CANCEL."""
+    CARRY_ON = auto()
+    """Keep the client's dialog and build the call anew at the next backend behind it; meanwhile the relay joins the two
+    clients of one conversation directly."""
     HANG_UP = auto()
-    """BYE to both phones: the backend that joined them is gone, and silence is worse than a clean end."""
+    """BYE to the client: nobody is there to carry the call, and silence is worse than a clean end."""
     SUBSCRIBE_AGAIN = auto()
     """Subscribe at the next backend; its first NOTIFY carries the full state (RFC 6665 section 4.2.1.1) into the
     client's existing dialog."""
@@ -70,7 +73,7 @@ _MOVED: dict[Thing, Decision] = {
     Thing.CALL_PENDING: Decision.INVITE_AGAIN,
     Thing.CALL_RINGING_FROM_PHONE: Decision.INVITE_AGAIN,
     Thing.CALL_RINGING_TO_PHONE: Decision.KEEP_RINGING,
-    Thing.CALL_ANSWERED: Decision.HANG_UP,
+    Thing.CALL_ANSWERED: Decision.CARRY_ON,
     Thing.SUBSCRIPTION: Decision.SUBSCRIBE_AGAIN,
     Thing.REQUEST_SAFE: Decision.SEND_AGAIN,
     Thing.REQUEST_UNSAFE: Decision.REFUSE,
@@ -81,6 +84,7 @@ _STRANDED: dict[Thing, Decision] = {
     Thing.CALL_PENDING: Decision.REFUSE_FOR_NOW,
     Thing.CALL_RINGING_FROM_PHONE: Decision.REFUSE_FOR_NOW,
     Thing.CALL_RINGING_TO_PHONE: Decision.CANCEL,
+    Thing.CALL_ANSWERED: Decision.HANG_UP,
     Thing.REQUEST_SAFE: Decision.REFUSE_FOR_NOW,
 }
 

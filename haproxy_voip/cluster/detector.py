@@ -155,9 +155,7 @@ class Detector:
         expired = self._probes.expired(now)
         if expired is not None:
             outputs += self._timed_out(expired.sent_at, now)
-        if self._next_probe_at is not None and self._next_probe_at <= now:
-            outputs += self._probe(now)
-        elif self._confirm_at is not None and self._confirm_at <= now:
+        if any(at is not None and at <= now for at in (self._next_probe_at, self._confirm_at)):
             outputs += self._probe(now)
         if self._canary.due_at is not None and self._canary.due_at <= now:
             self._canary.due_at = None

@@ -105,7 +105,7 @@ class Member:
 class Pool:
     """All backends. `failback` in seconds; None means that only an operator makes a better one active again."""
 
-    __slots__ = ("_balance", "_failback", "_grace_ends_at", "_pinned", "active", "members")
+    __slots__ = ("_balance", "_failback", "_grace_ends_at", "_pinned", "active", "deadline", "members")
 
     def __init__(self, names: Iterable[str], failback: float | None, now: float) -> None:
         self.members = {name: Member(name, rank) for rank, name in enumerate(names)}
@@ -114,6 +114,8 @@ class Pool:
         self._balance: Balance = Failover()
         self._grace_ends_at: float | None = now + START_GRACE_SECONDS
         self._pinned = False
+        # When `wake` is next due; None when nothing is pending. Asked far more often than it changes: see `_planned`.
+        self.deadline: float | None = None
 
     @property
     def eligible(self) -> list[str]:
@@ -137,7 +139,7 @@ class Pool:
         if member.health is Health.UP:
             return []
         member.health = Health.UP
-        return self._became_usable(member, now)
+        return self._planned(self._became_usable(member, now))
 
     def down(self, name: str, now: float) -> list[PoolOutput]:
         """The detector says that this backend is down."""
@@ -146,7 +148,7 @@ class Pool:
             return []
         was_occupied = member.occupied
         member.health = Health.DOWN
-        return self._became_unusable(member, Cause.DOWN, now, evacuate=was_occupied)
+        return self._planned(self._became_unusable(member, Cause.DOWN, now, evacuate=was_occupied))
 
     def set_admin(self, name: str, state: Admin, now: float) -> list[PoolOutput]:
         """The operator's word. Raises PoolRefusal when there is no such backend."""
@@ -157,11 +159,12 @@ class Pool:
         member.admin = state
         match state:
             case Admin.READY:
-                return self._became_usable(member, now)
+                outputs = self._became_usable(member, now)
             case Admin.DRAIN:
-                return self._became_unusable(member, Cause.DRAIN, now, evacuate=False)
+                outputs = self._became_unusable(member, Cause.DRAIN, now, evacuate=False)
             case Admin.MAINT:
-                return self._became_unusable(member, Cause.MAINT, now, evacuate=was_occupied)
+                outputs = self._became_unusable(member, Cause.MAINT, now, evacuate=was_occupied)
+        return self._planned(outputs)
 
     def switch(self, name: str, now: float) -> list[PoolOutput]:
         """Make this backend the active one now. Raises PoolRefusal when it cannot be."""
@@ -172,24 +175,25 @@ class Pool:
             raise PoolRefusal(f"{name} is {member.health}; only a backend that is up can be active")
         outputs = self._activate(name, Cause.SWITCH, now)
         self._pinned = True
-        return outputs
-
-    @property
-    def deadline(self) -> float | None:
-        """When `wake` is next due; None when nothing is pending."""
-        if self.active is None:
-            return self._grace_ends_at if self.eligible else None
-        return min((at for at, _ in self._failbacks()), default=None)
+        return self._planned(outputs)
 
     def wake(self, now: float) -> list[PoolOutput]:
         """Act on what is due: the end of the start grace, a failback."""
         if self.active is None:
-            return self._fill(now)
+            return self._planned(self._fill(now))
         due = [member for at, member in self._failbacks() if at <= now]
         if not due:
             return []
         due[0].failed_back_at = now
-        return self._activate(due[0].name, Cause.FAILBACK, now)
+        return self._planned(self._activate(due[0].name, Cause.FAILBACK, now))
+
+    def _planned(self, outputs: list[PoolOutput]) -> list[PoolOutput]:
+        """Every change ends here: what follows from it later."""
+        if self.active is None:
+            self.deadline = self._grace_ends_at if self.eligible else None
+        else:
+            self.deadline = min((at for at, _ in self._failbacks()), default=None)
+        return outputs
 
     def _member(self, name: str) -> Member:
         try:

@@ -25,7 +25,7 @@ def check(options: argparse.Namespace) -> int:
     """Nothing is opened or changed."""
     if options.json:
         return _check_for_programs(options.file)
-    print(f"{options.file}: good: {_summary(configuration(options.file))}")
+    print(f"{options.file}: good\n{_summary(configuration(options.file))}")
     return DONE
 
 
@@ -50,6 +50,13 @@ def _check_for_programs(path: Path) -> int:
 
 
 def _summary(config: Config) -> str:
-    listeners = ", ".join(map(str, config.proxy.sip.listen))
-    backends = ", ".join(f"{backend.name} ({backend.sip})" for backend in config.backends)
-    return f"{config.proxy.domain} on {listeners} before {backends}"
+    """What was understood, to be compared with what was meant."""
+    backends = [f"    {backend.name} at {backend.sip}" for backend in config.backends]
+    return "\n".join(
+        [
+            f"  domain: {config.proxy.domain}",
+            f"  listens on: {', '.join(map(str, config.proxy.sip.listen))}",
+            "  backends, the preferred one first:",
+            *backends,
+        ]
+    )

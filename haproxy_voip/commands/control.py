@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from haproxy_voip.commands import DONE, REFUSED, UNREACHABLE, Failure, Parsers
+from haproxy_voip.commands.failovers import failovers
 from haproxy_voip.commands.options import add_control, add_json, control_path
 from haproxy_voip.commands.tables import described
 from haproxy_voip.edge.control_client import ControlError, request
@@ -33,7 +34,14 @@ def add(parsers: Parsers) -> None:
 
 def show_status(options: argparse.Namespace) -> int:
     """Everything the node tells of itself."""
-    return _show(options, ask(options, "status", {}))
+    result = ask(options, "status", {})
+    if options.json:
+        return _show(options, result)
+    records = result.pop("failovers")
+    _show(options, result)
+    if records:
+        print(f"\nfailovers, the last one first:\n{failovers(records)}")
+    return DONE
 
 
 def change(options: argparse.Namespace) -> int:

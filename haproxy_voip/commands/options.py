@@ -23,7 +23,11 @@ def add_control(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--control", type=Path, metavar="SOCKET", help="the proxy's control socket")
     where.add_argument(
-        "-c", "--config", type=Path, metavar="FILE", help=f"take it from this file (default: {DEFAULT_CONTROL})"
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"its configuration, which names it (default: {DEFAULT_CONTROL})",
     )
 
 

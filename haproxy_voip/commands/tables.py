@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Columns as wide as their widest value, in the order in which the rows first name them."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [[column.replace("_", " ") for column in columns]]
+    """Columns as wide as their widest word, in the order in which the rows first name them.
+
+    Their names are set one word below the other; a column without any value is left out.
+    """
+    columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if value is not None))
+    lines = _heads(columns)
     lines += [[word(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     right = [all(_is_number(row.get(column)) for row in rows) for column in columns]
@@ -46,6 +49,12 @@ def word(value: object) -> str:
             return ", ".join(map(word, value)) or "-"
         case _:
             return str(value)
+
+
+def _heads(columns: Sequence[str]) -> list[list[str]]:
+    words = [column.split("_") for column in columns]
+    height = max(map(len, words), default=1)
+    return [list(line) for line in zip(*([""] * (height - len(name)) + name for name in words), strict=True)]
 
 
 def _is_number(value: object) -> bool:

@@ -82,7 +82,7 @@ def list_users(options: argparse.Namespace) -> int:
 
 def _add_common(parser: argparse.ArgumentParser, command: object) -> None:
     parser.add_argument(
-        "--users", type=Path, metavar="FILE", help="the users file (default: as the configuration says)"
+        "--users", type=Path, metavar="FILE", help="the users file (default: the one that the configuration names)"
     )
     add_control(parser)
     add_json(parser)

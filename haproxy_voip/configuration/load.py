@@ -113,7 +113,7 @@ class _Walk:
             self.wrong(path, wrong.problem, wrong.remedy, node.line)
             return None
         if isinstance(kind, Socket):
-            return self.path.parent / value
+            return self.path.parent / str(value)
         return self.file(value, path) if isinstance(kind, File) else value
 
     def file(self, value: object, path: str) -> Path | None:

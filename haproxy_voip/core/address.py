@@ -73,9 +73,7 @@ class Endpoint(NamedTuple):
         try:
             transport = Transport(name)
         except ValueError:
-            raise ValueError(
-                f"{text!r}: {name!r} is no transport; write udp, tcp or tls, then :host:port"
-            ) from None
+            raise ValueError(f"{text!r}: {name!r} is no transport; write udp, tcp or tls, then :host:port") from None
         return cls(transport, Address.parse(rest))
 
 

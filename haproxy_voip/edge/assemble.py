@@ -33,7 +33,15 @@ from haproxy_voip.proxy.effects import (
     RemoveStream,
     Reply,
 )
-from haproxy_voip.proxy.events import MediaFailed, MediaLatched, MediaReport, NodeEvent
+from haproxy_voip.proxy.events import (
+    BackendsSilent,
+    MediaFailed,
+    MediaLatched,
+    MediaPrints,
+    MediaRefused,
+    MediaReport,
+    NodeEvent,
+)
 
 # A probe's or a canary's connection to a host that drops packets; a SYN is sent again after 1 s (tcp(7)).
 CONNECT_TIMEOUT = 2.0
@@ -142,7 +150,9 @@ class Edge:
         return MediaListener(
             latched=lambda stream, side, source: receive(MediaLatched(stream, side, source)),
             failed=lambda stream, reason: receive(MediaFailed(stream, reason)),
-            refused=lambda stream, side: None,
+            refused=lambda stream, side: receive(MediaRefused(stream, side)),
+            prints=lambda prints, complete: receive(MediaPrints(prints, complete)),
+            silent=lambda streams, since: receive(BackendsSilent(streams, since)),
         )
 
     def _carry_out(self, streams: Streams, probes: Probes, canaries: Canaries) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from time import monotonic
 
 from haproxy_voip.core.address import Address
@@ -152,10 +151,6 @@ class End:
     def ignore(self) -> None:
         """What this party sends is dropped."""
         self.rtp.deaf = self.rtcp.deaf = True
-
-    def note(self, tell: Callable[[int, float], None] | None) -> None:
-        """Tell of payloads that arrive."""
-        self.rtp.note = None if self.rtp.opaque else tell
 
     def route(self) -> None:
         """Act upon it, from the next packet on."""

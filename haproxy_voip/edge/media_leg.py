@@ -21,10 +21,9 @@ from time import monotonic
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.media_sockets import connect, disconnect
 from haproxy_voip.edge.media_tally import Tally
-from haproxy_voip.rtp.fingerprint import MIN_PAYLOAD_BYTES, SAMPLE_ONE_IN
 from haproxy_voip.rtp.flow import Latch, Verdict
 from haproxy_voip.rtp.header import FIXED_BYTES, ORDER, RTCP_MIN_BYTES, RTCP_TYPES, VERSION_BITS, VERSION_MASK
-from haproxy_voip.rtp.joint import Joint, payload_bounds
+from haproxy_voip.rtp.joint import Joint
 
 # A datagram longer than this is no audio, no video frame cut for an Ethernet and no fax: 40 ms of 48 kHz stereo L16.
 MAX_DATAGRAM = 8192
@@ -36,7 +35,6 @@ BURST_GAP = 0.004
 RTCP_FIRST = RTCP_TYPES.start
 RTCP_LAST = RTCP_TYPES.stop - 1
 NO_SEQUENCE = -1  # for the latch, where there is no RTP header
-PLAIN = VERSION_BITS  # the first byte of an RTP header without padding, extension or CSRC list
 
 # One buffer for all legs: a packet has left again before the next is read. One byte more tells a datagram cut off.
 BUFFER = bytearray(MAX_DATAGRAM + 1)
@@ -44,7 +42,8 @@ VIEW = memoryview(BUFFER)
 
 Transmit = Callable[[memoryview], int]
 Retell = Callable[[memoryview], bytes]  # RTCP as its reader is to be told it; empty: nothing
-Note = Callable[[int, float], None]  # hash of a payload, when it came
+# Sees an RTP packet in the buffer, its size and when it came, before anything is done to it; False: it goes no further.
+Look = Callable[[int, float], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +70,8 @@ class Leg:
         "drain",
         "joint",
         "latch",
+        "look",
         "mux",
-        "note",
         "opaque",
         "partner",
         "receives",
@@ -93,7 +92,7 @@ class Leg:
         self.rtcp_partner: Leg = self  # the same for RTCP that arrives here
         self.joint: Joint | None = None  # what is done to RTP on its way to the partner
         self.retell: Retell | None = None  # and to RTCP
-        self.note: Note | None = None  # who wants to know of payloads that arrive here
+        self.look: Look | None = None  # who wants to see what arrives here
         self.transmit: Transmit | None = None  # send to this leg's party; None: it may not or cannot be sent to
         self.drain: Callable[[], None] = self._drain_checked
         self._around = around
@@ -137,7 +136,7 @@ class Leg:
             return self._drain_checked
         if self.control or self.opaque or self.mux:
             return self._drain_connected
-        return self._drain_media if self.joint is None and self.note is None else self._drain_jointed
+        return self._drain_media if self.joint is None and self.look is None else self._drain_jointed
 
     def _watch(self) -> None:
         self._around.loop.remove_reader(self.sock.fileno())
@@ -185,7 +184,7 @@ class Leg:
                 return  # asking once more would cost a call into the kernel, and an exception, to learn there is none
 
     def _drain_jointed(self) -> None:
-        """The same where payloads are noted, or packets leave otherwise than they came."""
+        """The same where packets are looked at, or leave otherwise than they came."""
         tally = self.tally
         for _ in range(DRAIN_LIMIT):
             try:
@@ -205,9 +204,8 @@ class Leg:
             tally.bytes += size
             sequence, timestamp, ssrc = ORDER.unpack_from(BUFFER)
             tally.reception.arrived(sequence, timestamp, ssrc, now)
-            if self.note is not None:
-                self._note(size, now)
-            if self.joint is None or self.joint.carry(BUFFER, size, now):
+            look, joint = self.look, self.joint
+            if (look is None or look(size, now)) and (joint is None or joint.carry(BUFFER, size, now)):
                 self._pass_on(self.partner, size)
             else:
                 tally.unsent += 1
@@ -309,22 +307,11 @@ class Leg:
             tally.bytes += size
             sequence, timestamp, ssrc = ORDER.unpack_from(BUFFER)
             tally.reception.arrived(sequence, timestamp, ssrc, now)
-            if self.note is not None:
-                self._note(size, now)
-            if self.joint is None or self.joint.carry(BUFFER, size, now):
+            look, joint = self.look, self.joint
+            if (look is None or look(size, now)) and (joint is None or joint.carry(BUFFER, size, now)):
                 self._pass_on(self.partner, size)
             else:
                 tally.unsent += 1
-
-    def _note(self, size: int, now: float) -> None:
-        """Tell of the RTP payload in the buffer, if it is one of those that are looked at."""
-        begin, end = (FIXED_BYTES, size) if BUFFER[0] == PLAIN else payload_bounds(BUFFER, size)
-        if end - begin < MIN_PAYLOAD_BYTES:
-            return
-        # Python's hash of bytes is keyed for each process: nobody outside can make two payloads collide.
-        payload_hash = hash(bytes(VIEW[begin:end]))
-        if payload_hash % SAMPLE_ONE_IN == 0 and self.note is not None:
-            self.note(payload_hash, now)
 
     def _pass_on_rtcp(self, size: int) -> None:
         if self.retell is not None:
@@ -345,7 +332,7 @@ class Leg:
         except OSError as error:
             self._again(error, partner, size)
 
-    def speak(self, packet: bytes) -> None:
+    def speak(self, packet: bytes | bytearray) -> None:
         """Send this leg's party a packet of our own; one that cannot be sent is gone."""
         if self.transmit is not None:
             try:

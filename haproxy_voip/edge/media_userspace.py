@@ -13,10 +13,12 @@ from time import monotonic
 
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.media_end import End, elsewhere, party_of
-from haproxy_voip.edge.media_leg import Surroundings
+from haproxy_voip.edge.media_leg import Look, Surroundings
+from haproxy_voip.edge.media_passage import OVER_SECONDS, Passage
 from haproxy_voip.edge.media_sockets import Pair, bind_pair
 from haproxy_voip.edge.media_watch import Listener, Stream, Watch
 from haproxy_voip.rtp.flow import Counters, Side, StreamCounters, StreamPlan
+from haproxy_voip.rtp.handover import Handover
 
 __all__ = ["Listener", "MediaRelay"]
 
@@ -44,6 +46,10 @@ class MediaRelay:
             self._loop.call_soon(self._listener.failed, plan.stream, f"media ports: {error.strerror or error}")
             return
         partner = self._bridged(stream)
+        if former is not None and partner is None and plan.handover:
+            self._begin_passages(stream, former)
+        elif stream.passage is not None and (plan.bridge is not None or not plan.handover):
+            self._end_passages(stream)
         self._hear(stream, replaced)
         changed = [stream, *(other for other in (former, partner) if other is not None)]
         for other in changed[1:]:
@@ -57,6 +63,7 @@ class MediaRelay:
         known = self._streams.get(stream)
         if known is None:
             return StreamCounters(Counters(), Counters())
+        self._end_passages(known)
         partner = self._bridged(known)
         del self._streams[stream]
         if partner is not None:
@@ -106,15 +113,15 @@ class MediaRelay:
         partner = self._bridged(stream)
         stream.client.follow(stream.plan)
         stream.backend.follow(stream.plan)
-        if partner is None:
-            stream.client.hear(stream.backend, replaced)
-        else:
+        if partner is not None:
             stream.client.hear(partner.client)
+        elif stream.passage is None or stream.passage.done_at is not None:
+            stream.client.hear(stream.backend, replaced)
         self._watch.noise(stream)
 
     def _lead(self, stream: Stream) -> None:
         """Send what arrives from either side where the plans say. All who are concerned hear by now."""
-        client, backend, plan = stream.client, stream.backend, stream.plan
+        client, backend = stream.client, stream.backend
         partner = self._bridged(stream)
         if partner is None:
             client.lead_to(backend)
@@ -122,10 +129,47 @@ class MediaRelay:
         else:
             client.lead_to(partner.client)
             backend.ignore()
-        for end in (client, backend):
-            wanted = plan.prints and partner is None and not plan.encrypted
-            end.note(self._watch.note(plan.stream, end.side) if wanted else None)
-            end.route()
+        client.rtp.look, backend.rtp.look = self._looks(stream, partner)
+        client.route()
+        backend.route()
+
+    def _looks(self, stream: Stream, partner: Stream | None) -> tuple[Look | None, Look | None]:
+        """Who sees what arrives from client and backend before it is sent on."""
+        plan, passage = stream.plan, stream.passage
+        if partner is not None or plan.encrypted or plan.kind != "rtp":
+            return None, None
+        other = None if passage is None else self._streams[passage.other].passage
+        if passage is not None and other is not None:
+            return other.direct_way(plan), passage.by_the_server()
+        if plan.prints:
+            return self._watch.print_of(plan.stream, "client"), self._watch.print_of(plan.stream, "backend")
+        return None, None
+
+    # -- from a bridge to the backends ---------------------------------------------------------------
+
+    def _begin_passages(self, *streams: Stream) -> None:
+        now = monotonic()
+        for stream, other in zip(streams, reversed(streams), strict=True):
+            passage = Passage(stream.client, stream.backend, other.plan.stream, Handover(now))
+            stream.passage = passage
+            self._loop.call_later(OVER_SECONDS, self._passages_over, stream, passage)
+
+    def _passages_over(self, stream: Stream, passage: Passage) -> None:
+        if self._streams.get(stream.plan.stream) is stream and stream.passage is passage:
+            self._end_passages(stream)
+            self._lead(stream)
+
+    def _end_passages(self, stream: Stream) -> None:
+        """Both clients hear their backends, whatever these say. `stream` itself is led anew by the caller."""
+        passage = stream.passage
+        if passage is None:
+            return
+        other = self._streams[passage.other]
+        for each in (stream, other):
+            if each.passage is not None:
+                each.passage.end_now(monotonic())
+                each.passage = None
+        self._lead(other)
 
     # -- ports ---------------------------------------------------------------------------------------
 

@@ -12,7 +12,9 @@ from time import monotonic
 
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.media_end import End
-from haproxy_voip.rtp.fingerprint import Print
+from haproxy_voip.edge.media_leg import VIEW, Look
+from haproxy_voip.edge.media_passage import Passage, payload_in_buffer
+from haproxy_voip.rtp.fingerprint import MIN_PAYLOAD_BYTES, Print, sampled
 from haproxy_voip.rtp.flow import Side, StreamCounters, StreamPlan
 
 TICK_SECONDS = 0.02
@@ -47,6 +49,7 @@ class Stream:
     client: End
     backend: End
     quiet: bool = True  # whether its backend has sent nothing for `SILENCE_SECONDS`
+    passage: Passage | None = None  # its client's, from a bridge to the backend
     spoke_from: int = 0  # how many packets the backend had sent when it last began to speak
 
     def counters(self) -> StreamCounters:
@@ -86,22 +89,31 @@ class Watch:
         if not stream.plan.comfort_noise:
             stream.client.noise = None
             self._noisy.pop(stream.plan.stream, None)
-        elif stream.plan.stream not in self._noisy:
+        elif self._noisy.get(stream.plan.stream) is not stream:
             stream.client.begin_noise(monotonic())
             self._noisy[stream.plan.stream] = stream
 
-    def note(self, stream: int, side: Side) -> Callable[[int, float], None]:
-        """Who takes the payloads that arrive on this side of this stream."""
+    def print_of(self, stream: int, side: Side) -> Look:
+        """What tells of payloads that arrive on this side of this stream."""
 
-        def take(payload_hash: int, at: float) -> None:
-            if len(self._prints) < MAX_PRINTS:
-                self._prints.append(Print(stream, side, payload_hash, at))
-            else:
-                self._complete = False
+        def look(size: int, now: float) -> bool:
+            begin, end = payload_in_buffer(size)
+            if end - begin >= MIN_PAYLOAD_BYTES:
+                # Python keys its hash of bytes anew for each process: nobody outside can make two payloads collide.
+                payload_hash = hash(bytes(VIEW[begin:end]))
+                if sampled(payload_hash):
+                    self._print(Print(stream, side, payload_hash, now))
+            return True
 
-        return take
+        return look
 
     # ------------------------------------------------------------------------------------------------
+
+    def _print(self, found: Print) -> None:
+        if len(self._prints) < MAX_PRINTS:
+            self._prints.append(found)
+        else:
+            self._complete = False
 
     def _set_timer(self, now: float) -> None:
         self._due_at = now + TICK_SECONDS

@@ -70,7 +70,7 @@ class Cluster:
         if name in self._children:
             self._children[name].end()
         address = self._backends[name].address
-        command = [sys.executable, "-m", "haproxy_voip.embedded.pbx_server", "--realm", DOMAIN]
+        command = [sys.executable, "-m", "haproxy_voip.embedded.pbx_server", "--realm", DOMAIN, "--relay"]
         command += ["--passwords", str(self.folder / "passwords.json")]
         command += ["--listen", f"udp:{address}", "--listen", f"tcp:{address}"]
         self._children[name] = Child(name, command)
@@ -102,12 +102,13 @@ class Cluster:
         """How many registrations the proxy has made at this PBX."""
         return next((int(row["registrations"]) for row in self.status()["backends"] if row["name"] == name), 0)
 
-    def first(self, fact: str, after: float, **fields: str) -> float | None:
-        """When the proxy first told this after a moment, monotonic seconds."""
-        for told in list(self.told):
-            if told.at >= after and told.fact == fact and all(told.fields.get(k) == v for k, v in fields.items()):
-                return told.at
-        return None
+    def times(self, fact: str, after: float, **fields: str) -> list[float]:
+        """When the proxy told this after a moment, each time, monotonic seconds."""
+        return [
+            told.at
+            for told in list(self.told)
+            if told.at >= after and told.fact == fact and all(told.fields.get(k) == v for k, v in fields.items())
+        ]
 
     def _listens(self, name: str) -> bool:
         return LISTENING in self._children[name].last_words()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from haproxy_voip.core.credential import Credential
 from haproxy_voip.embedded.audio import AudioEnd
 from haproxy_voip.embedded.facts import Output, PhoneAnswered, PhoneEnded, PhoneMediaChanged, PhoneRegistered
 from haproxy_voip.embedded.phone import Phone
+from haproxy_voip.embedded.phone_call import PhoneCall
 from haproxy_voip.embedded.settings import PhoneSettings
 from haproxy_voip.embedded.sockets import Sockets
 
@@ -62,11 +63,15 @@ class DemoPhone:
 
     def hang_up(self) -> None:
         """End every call."""
+        self._each(self.phone.hang_up)
 
-        def command(now: float) -> Sequence[Output]:
-            return [output for call in list(self.phone.calls.values()) for output in self.phone.hang_up(call, now)]
+    def hold(self) -> None:
+        """Put every call on hold."""
+        self._each(self.phone.hold)
 
-        self._sockets.act(command)
+    def resume(self) -> None:
+        """Take them off hold."""
+        self._each(self.phone.resume)
 
     def unregister(self) -> None:
         """Take the registration back."""
@@ -89,11 +94,23 @@ class DemoPhone:
         """Whether it is registered, waited for."""
         return await self.told(PhoneRegistered, 0.0, patience) is not None
 
+    def heard_of(self, kinds: tuple[type, ...], after: float) -> bool:
+        """Whether there was such a fact after a moment."""
+        return any(at >= after and isinstance(fact, kinds) for at, fact in self.facts)
+
+    def _each(self, action: Callable[[PhoneCall, float], Sequence[Output]]) -> None:
+        def command(now: float) -> Sequence[Output]:
+            return [output for call in list(self.phone.calls.values()) for output in action(call, now)]
+
+        self._sockets.act(command)
+
     def _take(self, fact: object) -> None:
         self.facts.append((monotonic(), fact))
         match fact:
-            case PhoneAnswered() | PhoneMediaChanged():
+            case PhoneAnswered():
                 self.audio.remote = fact.media
+            case PhoneMediaChanged():
+                self.audio.remote = fact.media if fact.sends else None
             case PhoneEnded():
                 self.audio.remote = next((call.media.remote for call in self.phone.calls.values() if call.up), None)
         self._told.set()

@@ -3,8 +3,8 @@
     python -m haproxy_voip.embedded.pbx_server --listen udp:127.0.0.11:5060 --listen tcp:127.0.0.11:5060 \\
         --realm voip.example --passwords passwords.json
 
-The passwords are one JSON object, {"1001": "secret"}. Once it listens it says so in one line on standard output;
-then it runs until SIGTERM or SIGINT.
+The passwords are one JSON object, {"1001": "secret"}. Media go through it with `--relay`, directly between the parties
+without. Once it listens it says so in one line on standard output; then it runs until SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from haproxy_voip.core.address import Endpoint
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.edge.listening import CannotListen
 from haproxy_voip.edge.signals import Signals
+from haproxy_voip.embedded.anchor import AnchoredPbx
 from haproxy_voip.embedded.pbx import Pbx
 from haproxy_voip.embedded.settings import PbxSettings
 from haproxy_voip.embedded.sockets import Sockets
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one; the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        uvloop.run(_serve(settings(options)))
+        uvloop.run(_serve(settings(options), options.relay))
     except (BadPasswords, CannotListen) as error:
         sys.stderr.write(f"{error}\n")
         return CANNOT_RUN
@@ -62,10 +63,13 @@ def read_passwords(path: Path) -> dict[str, str]:
     return known
 
 
-async def _serve(wanted: PbxSettings) -> None:
+async def _serve(wanted: PbxSettings, relay: bool) -> None:
     stopped = asyncio.Event()
     signals = Signals(lambda reason: stopped.set(), lambda: None)
-    sockets = Sockets(Pbx(wanted, Chance.system()), [_tell])
+    chance = Chance.system()
+    pbx = Pbx(wanted, chance)
+    anchored = AnchoredPbx(pbx, wanted.listen[0].address.host, chance) if relay else None
+    sockets = Sockets(anchored or pbx, [_tell])
     try:
         await sockets.start(wanted.listen)
         sys.stdout.write(f"{LISTENING} on {', '.join(map(str, wanted.listen))}\n")
@@ -74,6 +78,8 @@ async def _serve(wanted: PbxSettings) -> None:
     finally:
         signals.close()
         await sockets.stop()
+        if anchored is not None:
+            anchored.close()
 
 
 def _tell(fact: object) -> None:
@@ -85,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--listen", type=_endpoint, action="append", required=True, metavar="udp:HOST:PORT")
     parser.add_argument("--passwords", type=Path, required=True, metavar="FILE", help="who may register (JSON)")
     parser.add_argument("--realm", required=True, help="for digest challenges, and the domain of all addresses")
+    parser.add_argument("--relay", action="store_true", help="carry the media of calls, those that come over UDP")
     parser.add_argument("--trust", action="store_true", help="challenge nobody")
     return parser
 

@@ -1,7 +1,7 @@
 """Facts as lines: for people, or as JSON for programs.
 
 The event loop never waits for whoever reads the lines: a thread writes them, and when it falls behind by
-MAX_WAITING, lines are dropped and counted.
+MAX_WAITING, lines are dropped and counted. What comes in floods is told once and then counted: see repeats.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import TextIO
 
 from haproxy_voip.cluster.detector import BackendDown
 from haproxy_voip.configuration.model import LogFormat, LogLevel
+from haproxy_voip.observe.repeats import Repeated, Repeats
 from haproxy_voip.proxy.facts import (
     AuthenticationFailed,
+    BackendRestarted,
     CallAnswered,
     CallEnded,
     CallStarted,
@@ -26,6 +28,7 @@ from haproxy_voip.proxy.facts import (
     MessageRefused,
     Registered,
     RegistrationRefused,
+    RegistrationsPaused,
     Unregistered,
 )
 
@@ -33,6 +36,8 @@ from haproxy_voip.proxy.facts import (
 MAX_WAITING = 10_000
 # How long (seconds) the last lines may take at the end.
 FAREWELL = 2.0
+# How often (seconds) to look for repeats to tell of when nothing else happens.
+LOOK_AGAIN = 1.0
 
 ORDER: dict[LogLevel, int] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 
@@ -46,6 +51,8 @@ LEVELS: dict[type, LogLevel] = {
     MessageRefused: "debug",
     AuthenticationFailed: "warning",
     RegistrationRefused: "warning",
+    RegistrationsPaused: "warning",
+    BackendRestarted: "warning",
     MediaTrouble: "warning",
     BackendDown: "warning",
     FailoverRecord: "warning",
@@ -81,6 +88,8 @@ class Log:
         self._least = ORDER[level]
         self._describe = str if form == "text" else _as_json
         self._lay_out = _text_line if form == "text" else _json_line
+        self._repeats = Repeats()
+        self._counting = threading.Lock()  # the writer tells of repeats when nobody else does
         self._waiting: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_all, name="log", daemon=True)
         self._writer.start()
@@ -90,21 +99,47 @@ class Log:
         level = self._levels.get(type(fact), "info")
         if ORDER[level] < self._least:
             return
+        now = time.monotonic()
+        with self._counting:
+            repeated = self._repeats.due(now)
+            told = self._repeats.told(fact, now)
+        self._tell(repeated)
+        if told:
+            self._put(level, fact)
+
+    def close(self) -> None:
+        """Write what waits, for FAREWELL seconds at most."""
+        with self._counting:
+            repeated = self._repeats.rest()
+        self._tell(repeated)
+        self._waiting.put(None)
+        self._writer.join(FAREWELL)
+
+    def _tell(self, repeated: list[Repeated]) -> None:
+        for each in repeated:
+            self._put(self._levels.get(type(each.last), "info"), each)
+
+    def _put(self, level: LogLevel, fact: object) -> None:
         if self._waiting.qsize() >= MAX_WAITING:
             self.dropped += 1
             return
         # Described now: a fact may hold what changes later.
         self._waiting.put((time.time(), level, type(fact).__name__, self._describe(fact)))
 
-    def close(self) -> None:
-        """Write what waits, for FAREWELL seconds at most."""
-        self._waiting.put(None)
-        self._writer.join(FAREWELL)
+    def _next(self) -> Line | None:
+        """The next line, None at the end; repeats are told of meanwhile."""
+        while True:
+            try:
+                return self._waiting.get(timeout=LOOK_AGAIN)
+            except queue.Empty:
+                with self._counting:
+                    repeated = self._repeats.due(time.monotonic())
+                self._tell(repeated)
 
     def _write_all(self) -> None:
         told = 0
         try:
-            while (line := self._waiting.get()) is not None:
+            while (line := self._next()) is not None:
                 self._stream.write(self._lay_out(line))
                 if self.dropped > told:
                     dropped, told = LinesDropped(self.dropped - told), self.dropped

@@ -108,9 +108,7 @@ class Backends:
     def deadline(self) -> float | None:
         """When `wake` is next due."""
         probe_at, pool_at = self._alarms.next, self.pool.deadline
-        if probe_at is None or pool_at is None:
-            return probe_at if pool_at is None else pool_at
-        return min(probe_at, pool_at)
+        return pool_at if probe_at is None or (pool_at is not None and pool_at < probe_at) else probe_at
 
     def wake(self, now: float) -> list[Judgement]:
         """Probe what is due, judge what is overdue."""

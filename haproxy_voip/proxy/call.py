@@ -23,10 +23,12 @@ from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.media import CallMedia, Place, carries_sdp
 from haproxy_voip.proxy.session import TRANSFER_SECONDS, Session
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.survival import Survival
+from haproxy_voip.proxy.topology import TOKEN_HEADER
 from haproxy_voip.proxy.unclaimed import CLAIM_SECONDS, Heard, Unclaimed
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.headers import RAck
-from haproxy_voip.sip.message import Header, Message, Request, Response, header, response_to
+from haproxy_voip.sip.message import Header, Message, Request, Response, response_to
 from haproxy_voip.sip.transactions import ServerTransaction
 
 if TYPE_CHECKING:
@@ -55,8 +57,9 @@ class Call:
     """See the module. `callee.side` says which of the two sides is called; it never changes."""
 
     __slots__ = (
-        "_answered_at", "_ended_at", "_heard", "_home", "_session", "_shared", "_started_at", "attempt", "backend",
-        "callee", "callee_leg", "caller", "caller_user", "media", "state", "token", "tried", "unclaimed", "user",
+        "_ended_at", "_heard", "_home", "_shared", "_started_at", "answered_at", "attempt", "backend", "callee",
+        "callee_leg", "caller", "caller_name", "media", "origin", "partner", "session", "state", "survival", "token",
+        "tried", "unclaimed", "user",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, home: Calls, incoming: Incoming, callee: Invitation, now: float) -> None:
@@ -74,11 +77,14 @@ class Call:
         self.state = CallState.CALLING
         self.attempt: Attempt | None = None
         self.tried: list[str] = []  # backends that were asked, in order
-        self.caller_user = self.caller.user if self.caller else ""
+        self.caller_name = self.caller.user
+        self.origin = incoming.request.get(TOKEN_HEADER)  # the call of a client that this one is the other end of
+        self.survival: Survival | None = None  # answered, and no backend carries it
+        self.partner: Call | None = None  # whose client our client is joined to meanwhile
         self._heard: Heard = (None, None)  # the last provisional response
-        self._session = Session(shared, self.media)
+        self.session = Session(shared, self.media)
         self._started_at = now
-        self._answered_at: float | None = None
+        self.answered_at: float | None = None
         self._ended_at: float | None = None
 
     @property
@@ -97,6 +103,11 @@ class Call:
         callers = [] if self.caller is None else self.caller.legs
         early = self.attempt.legs.values() if self.attempt is not None else ()
         return list(dict.fromkeys(leg for leg in (*callers, self.callee_leg, *early) if leg is not None))
+
+    @property
+    def client_leg(self) -> Leg:
+        """The one to the client, of an answered call."""
+        return next(leg for leg in self.legs if leg.side is Side.CLIENT)
 
     # -- setting up ---------------------------------------------------------------------------------
 
@@ -118,7 +129,9 @@ class Call:
         self.attempt = Attempt(self._shared, self, callee)
         request = callee.request(self._shared, incoming.request, self.attempt.contact)
         request.headers.extend(self._shared.topology.carried(incoming.request, incoming.hidden))
-        request.body = self._session.offer(incoming.request, callee.side.other, incoming.hidden)
+        if callee.side is Side.BACKEND:
+            request.add(TOKEN_HEADER, self.token)
+        request.body = self.session.offer(incoming.request, callee.side.other, incoming.hidden)
         self.progressed(now)
         return [*self.outputs_pending(), *self.attempt.start(request, now)]
 
@@ -161,9 +174,9 @@ class Call:
         if carries_sdp(caller.incoming.request):
             self.media.settle()
         self.state = CallState.ANSWERED
-        self._answered_at = now
-        self._session.watch(response, now)
-        self._shared.alarms.set(self, self._session.expires_at)  # from now on nothing else ends it
+        self.answered_at = now
+        self.session.watch(response, now)
+        self._shared.alarms.set(self, self.session.expires_at)  # from now on nothing else ends it
         AnswerAwaitingAck(self._shared, caller.leg, answer, (leg, response.cseq.number), now)
         outputs = self.outputs_pending() + caller.send(answer, now)
         return [*outputs, CallAnswered(self.token, now - self._started_at)]
@@ -237,28 +250,20 @@ class Call:
         return outputs + self.outputs_pending()
 
     def claim(self, incoming: Incoming, backend: str, now: float) -> list[Output]:
-        """Another backend calls the same phone for the same caller: join it to the leg that rings already."""
-        assert self.unclaimed is not None and self.attempt is not None
-        leg, heard = self.unclaimed.leg, self.unclaimed.heard
-        self.unclaimed, self.attempt.listener = None, self
-        moved = CallMoved(self.token, self.backend, backend, "the phone rings on")
+        """Another backend calls the same phone for the same caller: join it to the leg that rings or talks already."""
+        waiting = self.survival or self.unclaimed
+        assert waiting is not None
+        return waiting.claim(incoming, backend, now)
+
+    def rehome(self, backend: str) -> None:
+        """It is on another backend from now on."""
         self._home.rehome(self, backend)
         self.callee = replace(self.callee, backend=backend)
-        caller = self.caller = Caller(self._shared, self, Side.BACKEND, incoming)
-        self.media.forget(Side.BACKEND, Place.on(self._shared, incoming.flow))
-        try:
-            self.media.hear(incoming.request, Side.BACKEND)  # for the relay; the phone has an equal offer already
-        except MessageError as error:
-            return [moved, *self.refuse(error.status, error.reason, now)]
-        self.progressed(now)
-        if heard is None:
-            return [moved, *self.outputs_pending()]
-        if leg is None:
-            return [moved, *self.failed_with(heard, now)]
-        if heard.status >= 200:
-            return [moved, *self.answered_by(leg, heard, now)]
-        ringing = caller.ringing(leg, heard)
-        return [moved, *self.outputs_pending(), *caller.send(ringing, now)]
+
+    def survive(self, now: float) -> list[Output]:
+        """The backend that carries this answered call is dead; the client shall not notice."""
+        self.survival = self.survival or Survival(self._shared, self._home, self)
+        return self.survival.begin(now)
 
     # -- requests within its dialogs ----------------------------------------------------------------
 
@@ -267,16 +272,11 @@ class Call:
         request = transaction.request
         if request.method == "BYE":
             return self._bye(leg, transaction, now)
-        if request.method == "PRACK" and self._acknowledges_the_former(leg, request):
+        if request.method == "PRACK" and leg.reliable.nobody_waits(RAck.parse(request.get("rack") or "")):
             return self._shared.answer(transaction, response_to(request, 200), now)
         self.accept(request, leg)
         assert leg.peer is not None
         return Forward(self._shared, transaction, leg, leg.peer).start(now)
-
-    def _acknowledges_the_former(self, leg: Leg, prack: Request) -> bool:
-        """Whether it is for a response of a backend that is dead, or of ours: nobody else can take it."""
-        rack = RAck.parse(prack.get("rack") or "")
-        return leg.reliable.knows(rack) and leg.reliable.acknowledge(rack) is None
 
     def _bye(self, leg: Leg, transaction: ServerTransaction, now: float) -> list[Output]:
         """One party hangs up: answered at once, so that a dead other side delays nobody."""
@@ -288,10 +288,7 @@ class Call:
         by_callee = leg.side is self.callee.side
         if not self.answered:
             return outputs + self._early_bye(leg, request, by_callee, now)
-        for cseq in list(leg.unacknowledged):
-            outputs += self._shared.send_ack(leg, cseq)  # or it would repeat its 2xx
-        if leg.peer is not None:
-            outputs += farewell.bye(self._shared, leg.peer, self._shared.topology.carried(request, leg.hidden), now)
+        outputs += farewell.pass_on(self._shared, leg, request, now)
         return outputs + self._end(f"the {'callee' if by_callee else 'caller'} hung up", now)
 
     def _early_bye(self, leg: Leg, bye: Request, by_callee: bool, now: float) -> list[Output]:
@@ -310,31 +307,25 @@ class Call:
             return []
         if not self.answered:
             return self.refuse(480, reason, now)
-        outputs: list[Output] = []
-        for leg in self.legs:
-            if leg.side is but:
-                farewell.forsake(leg)
-            else:
-                outputs += farewell.bye(self._shared, leg, [header("Reason", f'SIP;cause=500;text="{reason}"')], now)
-        return outputs + self._end(reason, now)
+        return farewell.hang_up(self._shared, self.legs, reason, but, now) + self._end(reason, now)
 
     def _end(self, reason: str, now: float) -> list[Output]:
         self.state = CallState.ENDED
         self._ended_at = now
         self._shared.alarms.set(self, now + LINGER_SECONDS)
         self._home.forget(self)
-        outputs: list[Output] = []
+        outputs: list[Output] = [] if self.survival is None else self.survival.ended(now)
         for leg in self.legs:
             for forward in [one for one in leg.pending if one.server.request.method not in AFTER_THE_END]:
                 outputs += forward.give_up(now)
-        talked = 0.0 if self._answered_at is None else now - self._answered_at
+        talked = 0.0 if self.answered_at is None else now - self.answered_at
         return [*outputs, *self.media.release(), CallEnded(self.token, reason, talked)]
 
     # -- what Bridge asks ---------------------------------------------------------------------------
 
     def body_across(self, message: Message, leg: Leg) -> bytes:
         """SDP with our addresses in place of the sender's, other bodies without hosts of the sender's side."""
-        return self._session.across(message, leg)
+        return self.session.across(message, leg)
 
     def outputs_pending(self) -> list[Output]:
         """Media plans that carrying bodies has made."""
@@ -348,15 +339,15 @@ class Call:
             raise MessageError("the other side is being set up anew; try again", status=491)
         if request.method == "INVITE" and not self.answered:
             raise MessageError("the first INVITE is under way", status=491)
-        self._session.begin(request, leg)
+        self.session.begin(request, leg)
 
     def crossed(self, request: Request, answer: Response | None, far: Leg, now: float) -> list[Output]:
         """A request within the call is done with; see what follows."""
-        changed = self._session.done(request, answer, now)
+        changed = self.session.done(request, answer, now)
         if self.over:
             return []
         if changed and self.answered:
-            self._shared.alarms.set(self, self._session.expires_at)
+            self._shared.alarms.set(self, self.session.expires_at)
         if request.method in OTHER_USAGES or (answer is not None and answer.status not in DIALOG_GONE):
             return self.outputs_pending()
         return self.gone(far, "no answer" if answer is None else f"{answer.status} {answer.reason}", now)
@@ -375,6 +366,8 @@ class Call:
         """Ringing too long, waiting for a claim too long, not refreshed, or lingering long enough."""
         if self.over:
             return self._linger(now)
+        if self.survival is not None:
+            return self.survival.wake(now)
         if self.answered:
             return self.hang_up("the session was not refreshed", now)
         if self.unclaimed is not None:
@@ -383,7 +376,7 @@ class Call:
 
     def _linger(self, now: float) -> list[Output]:
         assert self._ended_at is not None
-        if self._session.transferring and now < self._ended_at + TRANSFER_SECONDS:
+        if self.session.transferring and now < self._ended_at + TRANSFER_SECONDS:
             self._shared.alarms.set(self, now + LINGER_SECONDS)
             return []
         for leg in self.legs:
@@ -392,6 +385,6 @@ class Call:
         if self.attempt is not None:
             self.attempt.transaction = None
         # Nothing refers back to the call any more, so it needs no garbage collector.
-        self.caller = self.attempt = self.callee_leg = self.unclaimed = None
+        self.caller = self.attempt = self.callee_leg = self.unclaimed = self.survival = self.partner = None
         self._heard = (None, None)
         return []

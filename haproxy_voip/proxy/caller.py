@@ -57,6 +57,11 @@ class Caller:
         return self.incoming.request.from_.uri.user or "anonymous"
 
     @property
+    def _trusts_callee(self) -> bool:
+        """Whether the callee is a backend."""
+        return self.side is Side.CLIENT
+
+    @property
     def wants_reliable(self) -> bool:
         """Whether it takes provisional responses with 100rel only (RFC 3262 section 3)."""
         return "100rel" in self.incoming.request.option_tags("require")
@@ -72,7 +77,7 @@ class Caller:
         # 12.1.1: a response that makes a dialog copies the Record-Route headers of the request.
         answer.headers.extend(item for item in self.incoming.request.headers if item[0] == "record-route")
         answer.add("Contact", leg.contact)
-        answer.headers.extend(self._shared.topology.carried(response, callee_leg.hidden))
+        answer.headers.extend(self._shared.topology.carried(response, callee_leg.hidden, self._trusts_callee))
         answer.body = self._call.body_across(response, callee_leg)
         if response.has("rseq"):
             self._make_reliable(answer, leg, response)
@@ -140,7 +145,7 @@ class Caller:
         answer = response_to(incoming.request, response.status, response.reason, tag)
         if 300 <= response.status < 400:
             answer.headers.extend(_redirections(response, self._shared))
-        answer.headers.extend(topology.carried(response, hidden))
+        answer.headers.extend(topology.carried(response, hidden, self._trusts_callee))
         answer.body = topology.body(response, hidden)
         return answer
 

@@ -9,13 +9,17 @@ from haproxy_voip.core.effects import Send
 from haproxy_voip.proxy import farewell
 from haproxy_voip.proxy.call import Call, CallState
 from haproxy_voip.proxy.caller import Incoming
+from haproxy_voip.proxy.claims import Claims
 from haproxy_voip.proxy.facts import BackendRemembered
 from haproxy_voip.proxy.farewell import Silent
 from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.moves import Moves
+from haproxy_voip.proxy.pairing import conversations
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.turns import Turns
 from haproxy_voip.proxy.upstream import Upstream
+from haproxy_voip.rtp.fingerprint import Fingerprints
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import Response
 from haproxy_voip.sip.transactions import ClientTransaction
@@ -36,24 +40,30 @@ class Calls:
         self.doubt = doubt
         self._eligible = eligible
         self._by_backend: dict[str, dict[Call, None]] = {backend.name: {} for backend in shared.config.backends}
-        self._unclaimed: dict[Call, None] = {}
+        self.claims = Claims()
+        self.turns = Turns()
         self._remembered: dict[str, list[Leg]] = {}
+        self.fingerprints = Fingerprints()
         self.count = 0
 
     # -- coming in ----------------------------------------------------------------------------------
 
     def invite(self, incoming: Incoming, callee: Invitation, now: float) -> list[Output]:
-        """A new call, or a backend's claim to one whose phone rings already. Raises MessageError."""
-        if callee.side is Side.CLIENT and (meant := self._meant_by(incoming, callee)):
-            call = _claimed_by(incoming, meant)
-            if call is not None:
-                del self._unclaimed[call]
-                return call.claim(incoming, callee.backend, now)
-            if len(meant) == 1 and meant[0].unclaimed is not None:
-                # It is the same call, but an answer to the former offer is none to this one: the phone rings anew.
-                outputs = meant[0].unclaimed.give_up("the next backend offers another session", now)
-                return outputs + self._begin(incoming, callee, now)
-        return self._begin(incoming, callee, now)
+        """A new call, or a backend's claim to one whose phone rings or talks already. Raises MessageError."""
+        if callee.side is Side.BACKEND:
+            return self._begin(incoming, callee, now)
+        claim = self.claims.read(incoming, callee, self._by_backend[callee.backend])
+        if claim.call is not None:
+            self.claims.settle(claim.call)
+            return claim.call.claim(incoming, callee.backend, now)
+        if claim.refuse:
+            # Somebody talks here, and would hear it ring for a call that cannot be told from the one they have.
+            raise MessageError("which of the calls at this phone is meant cannot be told", status=480)
+        outputs: list[Output] = []
+        if claim.replaced is not None and claim.replaced.unclaimed is not None:
+            # It is the same call, but an answer to the former offer is none to this one: the phone rings anew.
+            outputs = claim.replaced.unclaimed.give_up("the next backend offers another session", now)
+        return outputs + self._begin(incoming, callee, now)
 
     def _begin(self, incoming: Incoming, callee: Invitation, now: float) -> list[Output]:
         if self.count >= self._shared.config.limits.max_calls:
@@ -79,18 +89,15 @@ class Calls:
         except MessageError as error:
             return self._shared.refuse(incoming.transaction, error.status, now, error.headers)
 
-    def _meant_by(self, incoming: Incoming, callee: Invitation) -> list[Call]:
-        """The unclaimed calls from the same caller to the same phone."""
-        caller = incoming.request.from_.uri.user or "anonymous"
-        return [
-            call for call in self._unclaimed if call.callee.binding is callee.binding and call.caller_user == caller
-        ]
-
     # -- what calls ask -----------------------------------------------------------------------------
 
     def next_backend(self, call: Call) -> str | None:
         """Where to call next: usable, and not asked before for this call."""
         return next((name for name in self._eligible() if name not in call.tried), None)
+
+    def when_known(self, callee: str, backend: str, place: Callable[[float], list[Output]], now: float) -> list[Output]:
+        """Do this once the backend knows a contact of the callee."""
+        return self._upstream.before_call_to(callee, backend, place, now)
 
     def rehome(self, call: Call, backend: str) -> None:
         """The call is on another backend now."""
@@ -102,17 +109,26 @@ class Calls:
         """The call ended."""
         if self._by_backend[call.backend].pop(call, call) is None:
             self.count -= 1
-        self._unclaimed.pop(call, None)
+        self.claims.settle(call)
 
     # -- failover -----------------------------------------------------------------------------------
 
     def evacuate(self, backend: str, moves: Moves, alive: bool, now: float) -> list[Output]:
         """Everything on this backend moves or ends; `moves` is told which. `alive`: it hears what we tell it."""
-        outputs: list[Output] = []
-        for call in list(self._by_backend[backend]):
-            if call.caller is None:
-                continue  # its backend died, came back and died again: it waits to be claimed, or gives up, as before
+        here = [call for call in self._by_backend[backend] if call.caller is not None]
+        # Who is not carried by a backend waits to be claimed, or gives up, as before this one died again.
+        outputs = self._join(here)
+        for call in here:
             outputs += self._carry_out(call, moves, alive, now)
+        return outputs
+
+    def _join(self, calls: list[Call]) -> list[Output]:
+        """Let those who talk to each other hear each other before anything else is done."""
+        outputs: list[Output] = []
+        for call, partner in conversations(calls, self.fingerprints.partner_of).items():
+            if call.partner is None and call.media.join(partner.media):
+                call.partner, partner.partner = partner, call
+                outputs += call.media.plans() + partner.media.plans()
         return outputs
 
     def _carry_out(self, call: Call, moves: Moves, alive: bool, now: float) -> list[Output]:
@@ -123,10 +139,16 @@ class Calls:
                 return self._invite_again(call, reason, alive, now)
             case Decision.KEEP_RINGING:
                 moves.move("phones ringing")
-                self._unclaimed[call] = None
+                self.claims.wait(call)
                 return call.orphan(now)
+            case Decision.CARRY_ON:
+                moves.move("answered calls")
+                return self._carry_on(call, alive, now)
+            case Decision.HANG_UP if call.partner is not None:
+                moves.move("answered calls")
+                return self._carry_on(call, alive, now)
             case Decision.HANG_UP:
-                moves.lose("answered calls")
+                moves.lose("answered calls, no other backend")
                 if alive:
                     return call.hang_up(reason, now)
                 self._remember(call)
@@ -136,6 +158,19 @@ class Calls:
                 return call.orphan(now) + call.refuse(480, reason, now)
         moves.lose("calls being set up, no other backend")
         return self._stop_asking(call, alive, now) + call.refuse(503, reason, now)
+
+    def _carry_on(self, call: Call, alive: bool, now: float) -> list[Output]:
+        """The client talks on while its call is built anew."""
+        outputs: list[Output] = []
+        if not alive:
+            self._remember(call)
+        else:
+            for leg in call.legs:
+                if leg.side is Side.BACKEND:
+                    outputs += farewell.bye(self._shared, leg, [], now)
+        if call.callee.side is Side.CLIENT:
+            self.claims.wait(call)
+        return outputs + call.survive(now)
 
     def elsewhere(self, call: Call, reason: str, now: float) -> list[Output] | None:
         """Call the next backend that was not asked yet, once the callee is known there; None when there is none."""
@@ -192,6 +227,15 @@ class Calls:
     def _ask(self, leg: Leg, now: float) -> list[Output]:
         return self._shared.ask(leg.dialog.request("OPTIONS"), leg.flow, Verification(leg), now)[1]
 
+    def backends_of(self, streams: tuple[int, ...]) -> dict[str, int]:
+        """The backends that carry these streams, and how many of them each."""
+        wanted = set(streams)
+        counts = {
+            name: sum(1 for call in calls for stream in call.media.streams if stream in wanted)
+            for name, calls in self._by_backend.items()
+        }
+        return {name: count for name, count in counts.items() if count}
+
     def snapshot(self) -> dict[str, int]:
         """How many calls are on each backend."""
         return {name: len(calls) for name, calls in self._by_backend.items()}
@@ -210,16 +254,6 @@ class Verification(Silent):
         if response.status != 481:
             return []
         return self._leg.bridge.gone(self._leg, "the backend was restarted", now)
-
-
-def _claimed_by(incoming: Incoming, meant: list[Call]) -> Call | None:
-    """The call whose phone was offered the same. More than one is doubt, and doubt joins nothing."""
-    found = [
-        call
-        for call in meant
-        if call.unclaimed is not None and call.media.same_offer(incoming.request, call.unclaimed.offered)
-    ]
-    return found[0] if len(found) == 1 else None
 
 
 def _thing(call: Call) -> Thing:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from haproxy_voip.core.address import Address
 from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
+from haproxy_voip.rtp.fingerprint import Print
 from haproxy_voip.rtp.flow import Counters
 
 
@@ -58,6 +59,35 @@ class MediaFailed:
 
 
 @dataclass(slots=True)
+class MediaRefused:
+    """The host of this party says that nobody listens there (ICMP port unreachable); told once for each plan."""
+
+    stream: int
+    side: str  # "client" or "backend"
+
+
+@dataclass(slots=True)
+class MediaPrints:
+    """Payloads that passed on streams whose plans ask for `prints`, for `rtp.fingerprint`, in the order of their times.
+
+    They are times of the relay: monotonic seconds of the same clock as ours.
+    """
+
+    prints: tuple[Print, ...]
+    complete: bool  # False: there were more than could be told, see `Fingerprints.missed`
+
+
+@dataclass(slots=True)
+class BackendsSilent:
+    """The backends of these streams sent regularly and fell silent at about the same time, while the clients still
+    speak. One stream may be a mute button; many of one backend say that it is frozen or cut off.
+    """
+
+    streams: tuple[int, ...]
+    since: float  # monotonic seconds of the last packet from any of them
+
+
+@dataclass(slots=True)
 class MediaReport:
     """What a stream carried, told once when it is removed."""
 
@@ -86,6 +116,9 @@ NodeEvent = (
     | CanaryClosed
     | MediaLatched
     | MediaFailed
+    | MediaRefused
+    | MediaPrints
+    | BackendsSilent
     | MediaReport
     | Command
 )

@@ -146,6 +146,17 @@ class CallEnded:
 
 
 @dataclass(slots=True)
+class CallStranded:
+    """No backend carries this call any more; its two ends are joined directly until somebody hangs up."""
+
+    call: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"call {self.call}: goes on without a backend: {self.reason}"
+
+
+@dataclass(slots=True)
 class FailoverRecord:
     """One backend's end and what became of everything on it."""
 
@@ -155,7 +166,7 @@ class FailoverRecord:
     detected_after: float  # seconds from the first sign to the judgement
     moved: dict[str, int] = field(default_factory=dict)  # kind of thing -> how many go on at the successor
     lost: dict[str, int] = field(default_factory=dict)  # "kind: why" -> how many ended
-    at: float = 0.0  # seconds on the node's clock
+    judged_at: float = 0.0  # seconds on the node's clock
 
     def __str__(self) -> str:
         moved = ", ".join(f"{count} {kind}" for kind, count in self.moved.items()) or "nothing"
@@ -175,6 +186,40 @@ class MediaTrouble:
 
     def __str__(self) -> str:
         return f"media stream {self.stream} cannot be relayed: {self.reason}"
+
+
+@dataclass(slots=True)
+class MediaCarried:
+    """What a stream had relayed when it ended. Packets and losses are of RTP (or UDPTL), by who sent them."""
+
+    stream: int
+    client_packets: int
+    client_lost: int
+    client_jitter: float  # seconds, RFC 3550 section 6.4.1
+    backend_packets: int
+    backend_lost: int
+    backend_jitter: float
+
+    def __str__(self) -> str:
+        client = _carried(self.client_packets, self.client_lost, self.client_jitter)
+        backend = _carried(self.backend_packets, self.backend_lost, self.backend_jitter)
+        return f"media stream {self.stream} ended: from the client {client}; from the backend {backend}"
+
+
+def _carried(packets: int, lost: int, jitter: float) -> str:
+    return f"{packets} packets, {lost} lost, jitter {jitter * 1000:.1f} ms"
+
+
+@dataclass(slots=True)
+class SessionFailed:
+    """A mistake of ours: an exception while something was done with this one thing, whose session was ended."""
+
+    what: str
+    error: str
+    where: str  # innermost first
+
+    def __str__(self) -> str:
+        return f"internal error with {self.what}, which is lost; everything else goes on: {self.error} ({self.where})"
 
 
 @dataclass(slots=True)
@@ -209,9 +254,12 @@ NodeFact = (
     | CallStarted
     | CallAnswered
     | CallMoved
+    | CallStranded
     | CallEnded
     | FailoverRecord
     | MediaTrouble
+    | MediaCarried
+    | SessionFailed
     | BackendRemembered
     | BackendRestarted
     | AdminChanged

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from haproxy_voip.proxy.leg import Leg
+from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.shared import Output, Shared
-from haproxy_voip.sip.message import Header, Response
+from haproxy_voip.sip.message import Header, Request, Response, header
 from haproxy_voip.sip.transactions import ClientTransaction
 
 
@@ -62,6 +62,27 @@ def bye(shared: Shared, leg: Leg, headers: list[Header], now: float) -> list[Out
         waiting.then = lambda at: _send(shared, leg, headers, at)
         return outputs
     return outputs + _send(shared, leg, headers, now)
+
+
+def pass_on(shared: Shared, leg: Leg, request: Request, now: float) -> list[Output]:
+    """Whoever is on this leg said BYE: say it to its peer."""
+    outputs: list[Output] = []
+    for cseq in list(leg.unacknowledged):
+        outputs += shared.send_ack(leg, cseq)  # or it would repeat its 2xx
+    if leg.peer is not None:
+        outputs += bye(shared, leg.peer, shared.topology.carried(request, leg.hidden), now)
+    return outputs
+
+
+def hang_up(shared: Shared, legs: list[Leg], reason: str, but: Side | None, now: float) -> list[Output]:
+    """End these dialogs; of those on the side `but`, which is gone, nothing is expected any more."""
+    outputs: list[Output] = []
+    for leg in legs:
+        if leg.side is but:
+            forsake(leg)
+        else:
+            outputs += bye(shared, leg, [header("Reason", f'SIP;cause=500;text="{reason}"')], now)
+    return outputs
 
 
 def forsake(leg: Leg) -> None:

@@ -67,7 +67,8 @@ class Forward:
         return theirs
 
     def _copy(self, source: Message, target: Message, came_on: Leg) -> None:
-        target.headers.extend(self._shared.topology.carried(source, came_on.hidden))
+        trusted = came_on.side is Side.BACKEND
+        target.headers.extend(self._shared.topology.carried(source, came_on.hidden, trusted))
         target.body = came_on.bridge.body_across(source, came_on)
 
     def _send(self, request: Request, now: float) -> list[Output]:

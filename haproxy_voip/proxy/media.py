@@ -16,7 +16,7 @@ from haproxy_voip.core.address import Address, Flow
 from haproxy_voip.proxy.effects import InstallStream, RemoveStream
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.shared import Output, Shared
-from haproxy_voip.rtp.flow import DEFAULT_CLOCK_HZ, Party, StreamPlan
+from haproxy_voip.rtp.flow import DEFAULT_CLOCK_HZ, Party, PayloadTypes, StreamPlan
 from haproxy_voip.rtp.ports import NoPorts
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import Message
@@ -55,6 +55,8 @@ class Spot:
     remote_rtcp: Address | None = None
     mux: bool = False
     receives: bool = True
+    payload_types: PayloadTypes = ()  # what its SDP asks for
+    sends: PayloadTypes = ()  # what it was told to send, which outlives whoever told it
 
 
 @dataclass(slots=True)
@@ -67,6 +69,8 @@ class Stream:
     backend: Spot
     generation: int = 0
     clock_hz: int = DEFAULT_CLOCK_HZ
+    bridge: int | None = None  # the stream whose client hears ours while no backend carries the call
+    comfort: bool = False  # nobody is there to be heard; a little noise says that the line is not dead
 
     def spot(self, side: Side) -> Spot:
         """One side of it."""
@@ -174,7 +178,9 @@ class CallMedia:
             spot.remote = section.address if used else None
             spot.remote_rtcp = section.rtcp_address if used else None
             spot.mux, spot.receives = section.mux, section.receives and used
-            stream.clock_hz = _clock(description, section)
+            spot.payload_types = _payload_types(description, section)
+            stream.spot(side.other).sends = spot.payload_types
+            stream.clock_hz = _clock(spot.payload_types)
             self._plan(stream)
         self._last[side] = description
 
@@ -238,7 +244,18 @@ class CallMedia:
     def _plan(self, stream: Stream) -> None:
         stream.generation += 1
         client, backend = self._party(stream, Side.CLIENT), self._party(stream, Side.BACKEND)
-        plan = StreamPlan(stream.number, stream.kind, client, backend, stream.generation, stream.clock_hz)
+        plan = StreamPlan(
+            stream.number,
+            stream.kind,
+            client,
+            backend,
+            stream.generation,
+            stream.clock_hz,
+            bridge=stream.bridge,
+            comfort_noise=stream.comfort,
+            prints=stream.kind == "rtp",
+            encrypted=self._encrypted,
+        )
         self._plans.append(InstallStream(plan))
 
     def _party(self, stream: Stream, side: Side) -> Party:
@@ -246,13 +263,77 @@ class CallMedia:
         # RTCP is multiplexed only where both sides said so (RFC 5761 section 5.1.1), which our side repeats.
         mux = stream.client.mux and stream.backend.mux
         return Party(
-            Address(place.listen, spot.port), spot.remote, spot.remote_rtcp, place.signalling_host, mux, spot.receives
+            Address(place.listen, spot.port),
+            spot.remote,
+            spot.remote_rtcp,
+            place.signalling_host,
+            mux,
+            spot.receives,
+            spot.payload_types,
+            spot.sends,
         )
 
     def plans(self) -> list[Output]:
         """What the relay must do, told once."""
         plans, self._plans = self._plans, []
         return plans
+
+    # -- while no backend carries the call ----------------------------------------------------------
+
+    def join(self, other: CallMedia) -> bool:
+        """Let our client and the other call's client hear each other; whether there is a stream for it."""
+        if self._encrypted or other._encrypted:
+            return False  # each has keys for its backend only
+        pairs = [
+            (ours, theirs)
+            for ours, theirs in zip(self._streams, other._streams, strict=False)
+            if ours is not None and theirs is not None and ours.kind == theirs.kind == "rtp"
+        ]
+        for ours, theirs in pairs:
+            ours.bridge, theirs.bridge = theirs.number, ours.number
+            self._plan(ours)
+            other._plan(theirs)
+        return bool(pairs)
+
+    def part(self) -> None:
+        """A backend carries the call again."""
+        for stream in self._streams:
+            if stream is not None and (stream.bridge is not None or stream.comfort):
+                stream.bridge, stream.comfort = None, False
+                self._plan(stream)
+
+    def comfort(self, wanted: bool) -> None:
+        """Whether our client is to hear comfort noise until media come for it."""
+        for stream in self._streams:
+            if stream is not None and stream.kind == "rtp" and stream.comfort is not wanted:
+                stream.comfort = wanted
+                self._plan(stream)
+
+    @property
+    def _encrypted(self) -> bool:
+        """Whether the parties have keys of their own (RFC 3711): then not a byte may be changed."""
+        return any(
+            section.proto.upper().startswith(("RTP/SAVP", "UDP/TLS/"))
+            for description in self._last.values()
+            for section in description.medias
+        )
+
+    @property
+    def streams(self) -> list[int]:
+        """The numbers of the streams in use."""
+        return [stream.number for stream in self._streams if stream is not None]
+
+    @property
+    def backend_ports(self) -> list[Address]:
+        """Where the backend was told to send."""
+        host = self._places[Side.BACKEND].advertised
+        return [Address(host, stream.backend.port) for stream in self._streams if stream is not None]
+
+    @property
+    def backend_remotes(self) -> list[Address]:
+        """Where the backend wants to be sent to."""
+        remotes = [stream.backend.remote for stream in self._streams if stream is not None]
+        return [remote for remote in remotes if remote is not None]
 
     # -- changes behind the call --------------------------------------------------------------------
 
@@ -306,9 +387,14 @@ def _rejects(description: Description, index: int) -> bool:
     return section.rejected or section.carrier is None
 
 
-def _clock(description: Description, section: MediaSection) -> int:
-    """The clock rate of the first format, hertz (RFC 4566 rtpmap)."""
-    for codec, _ in codecs(description, section).values():
+def _payload_types(description: Description, section: MediaSection) -> PayloadTypes:
+    """What each payload type of the m-line means; formats that are no numbers are not told."""
+    return tuple([(int(name), codec) for name, (codec, _) in codecs(description, section).items() if name.isdigit()])
+
+
+def _clock(payload_types: PayloadTypes) -> int:
+    """The clock rate of the first format, hertz (RFC 8866 section 6.6)."""
+    for _, codec in payload_types:
         rate = codec.partition("/")[2].partition("/")[0]
         if rate.isdigit():
             return int(rate) or DEFAULT_CLOCK_HZ

@@ -22,11 +22,14 @@ from haproxy_voip.proxy.backends import Backends, Judgement
 from haproxy_voip.proxy.calls import Calls
 from haproxy_voip.proxy.evacuation import Evacuation
 from haproxy_voip.proxy.events import (
+    BackendsSilent,
     CanaryClosed,
     CanaryOpened,
     Command,
     MediaFailed,
     MediaLatched,
+    MediaPrints,
+    MediaRefused,
     MediaReport,
     NodeEvent,
     ProbeRefused,
@@ -138,9 +141,13 @@ class Node:
 
     @property
     def deadline(self) -> float | None:
-        """When `wake` is next due."""
-        times = (self.backends.deadline, self._shared.transactions.deadline, self._shared.alarms.next)
-        return min((at for at in times if at is not None), default=None)
+        """When `wake` is next due. Asked after every event, so there is no list and no generator here."""
+        earliest = self.backends.deadline
+        at = self._shared.transactions.deadline
+        if earliest is None or (at is not None and at < earliest):
+            earliest = at
+        at = self._shared.alarms.next
+        return at if earliest is None or (at is not None and at < earliest) else earliest
 
     def _takers(self) -> dict[type, Callable[[Any, float], list[Output]]]:
         """Who takes which event."""
@@ -155,7 +162,10 @@ class Node:
             CanaryClosed: lambda event, now: self._judged(self.backends.canary_closed(event.backend, now), now),
             MediaLatched: lambda event, now: [],
             MediaFailed: self._media_failed,
-            MediaReport: lambda event, now: [],
+            MediaReport: self._media_report,
+            MediaRefused: lambda event, now: [],
+            MediaPrints: self._media_prints,
+            BackendsSilent: self._backends_silent,
             Command: self._command,
         }
 
@@ -262,6 +272,24 @@ class Node:
 
     def _media_failed(self, event: MediaFailed, now: float) -> list[Output]:
         return [MediaTrouble(event.stream, event.reason)]
+
+    def _media_report(self, event: MediaReport, now: float) -> list[Output]:
+        self._calls.fingerprints.forget(event.stream)
+        return []
+
+    def _media_prints(self, event: MediaPrints, now: float) -> list[Output]:
+        for one in event.prints:
+            self._calls.fingerprints.heard(one.stream, one.side, one.payload_hash, one.at)
+        if not event.complete:
+            self._calls.fingerprints.missed()
+        return []
+
+    def _backends_silent(self, event: BackendsSilent, now: float) -> list[Output]:
+        """Media stopped: ask each of these backends at once whether it lives."""
+        outputs: list[Output] = []
+        for backend, streams in self._calls.backends_of(event.streams).items():
+            outputs += self._doubt(backend, f"no media on {streams} streams", now)
+        return outputs
 
     # -- people -------------------------------------------------------------------------------------
 

@@ -15,41 +15,21 @@ The first three are evidence of the backend's own doing and overrule the last.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from haproxy_voip.core.address import Address
+from haproxy_voip.proxy.leg import Side
+
+if TYPE_CHECKING:
+    from haproxy_voip.proxy.call import Call
 
 # From the callee's 2xx at us to the backend's 2xx to the caller: one pass through the backend.
 ANSWERED_WITHIN_SECONDS = 0.25
 
 
-class Leg(Protocol):
-    """What pairing looks at; calls have it."""
-
-    token: str
-    origin: str | None  # the token its INVITE carried
-    caller_name: str  # user part
-    callee_name: str
-    to_client: bool
-    answered_at: float | None
-
-    @property
-    def streams(self) -> list[int]:
-        """Numbers of its media streams."""
-
-    @property
-    def backend_ports(self) -> list[Address]:
-        """Our ports on the backend's side."""
-
-    @property
-    def backend_remotes(self) -> list[Address]:
-        """Where the backend wants its media."""
+Evidence = dict["Call", "Call"]
 
 
-Evidence = dict[Leg, Leg]
-
-
-def conversations(calls: Iterable[Leg], heard: Callable[[int], int | None]) -> Evidence:
+def conversations(calls: Iterable[Call], heard: Callable[[int], int | None]) -> Evidence:
     """Each call that has a partner -> that partner, both ways. `heard` is the fingerprints' word on two streams."""
     answered = [call for call in calls if call.answered_at is not None]
     certain = _agreed([_by_media(answered, heard), _by_address(answered), _by_token(answered)])
@@ -57,8 +37,8 @@ def conversations(calls: Iterable[Leg], heard: Callable[[int], int | None]) -> E
     return certain | _mutual(_by_names(rest))
 
 
-def _by_media(calls: list[Leg], heard: Callable[[int], int | None]) -> list[tuple[Leg, Leg]]:
-    owner = {stream: call for call in calls for stream in call.streams}
+def _by_media(calls: list[Call], heard: Callable[[int], int | None]) -> list[tuple[Call, Call]]:
+    owner = {stream: call for call in calls for stream in call.media.streams}
     found = []
     for stream, call in owner.items():
         partner = heard(stream)
@@ -68,47 +48,48 @@ def _by_media(calls: list[Leg], heard: Callable[[int], int | None]) -> list[tupl
     return found
 
 
-def _by_address(calls: list[Leg]) -> list[tuple[Leg, Leg]]:
-    owner = {address: call for call in calls for address in call.backend_ports}
+def _by_address(calls: list[Call]) -> list[tuple[Call, Call]]:
+    owner = {address: call for call in calls for address in call.media.backend_ports}
     return [
         (call, other)
         for call in calls
-        for remote in call.backend_remotes
+        for remote in call.media.backend_remotes
         if (other := owner.get(remote)) is not None and other is not call
     ]
 
 
-def _by_token(calls: list[Leg]) -> list[tuple[Leg, Leg]]:
+def _by_token(calls: list[Call]) -> list[tuple[Call, Call]]:
     owner = {call.token: call for call in calls}
     named = [(call, owner.get(call.origin)) for call in calls if call.origin is not None]
     return [(call, other) for call, other in named if other is not None and other is not call]
 
 
-def _by_names(calls: list[Leg]) -> list[tuple[Leg, Leg]]:
+def _by_names(calls: list[Call]) -> list[tuple[Call, Call]]:
     """Pairs of a call from a client and one to a client that can only mean each other."""
-    waiting: dict[tuple[str, str], list[Leg]] = {}
+    waiting: dict[tuple[str, str], list[Call]] = {}
     for call in calls:
-        if call.to_client:
-            waiting.setdefault((call.caller_name, call.callee_name), []).append(call)
+        if call.callee.side is Side.CLIENT:
+            waiting.setdefault((call.caller_name, call.callee.name), []).append(call)
     found = []
     for call in calls:
-        fitting = [] if call.to_client else waiting.get((call.caller_name, call.callee_name), [])
+        from_client = call.callee.side is Side.BACKEND
+        fitting = waiting.get((call.caller_name, call.callee.name), []) if from_client else []
         found += [(call, other) for other in fitting if _together(call, other)]
     return found
 
 
-def _together(one: Leg, other: Leg) -> bool:
+def _together(one: Call, other: Call) -> bool:
     assert one.answered_at is not None and other.answered_at is not None
     return 0.0 <= one.answered_at - other.answered_at <= ANSWERED_WITHIN_SECONDS
 
 
-def _agreed(kinds: list[list[tuple[Leg, Leg]]]) -> Evidence:
+def _agreed(kinds: list[list[tuple[Call, Call]]]) -> Evidence:
     """What all kinds of evidence together say; whoever is named with two partners has none."""
     return _mutual([pair for kind in kinds for pair in kind])
 
 
-def _mutual(found: list[tuple[Leg, Leg]]) -> Evidence:
-    partners: dict[Leg, dict[Leg, None]] = {}
+def _mutual(found: list[tuple[Call, Call]]) -> Evidence:
+    partners: dict[Call, dict[Call, None]] = {}
     for one, other in found:
         partners.setdefault(one, {})[other] = None
         partners.setdefault(other, {})[one] = None

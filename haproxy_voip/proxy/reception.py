@@ -191,6 +191,9 @@ class Reception:
         hidden = self._shared.topology.hidden(Side.BACKEND, ())
         if request.method != "INVITE":
             return self._parts.inquiries.ask(transaction, hidden, target, now)
+        if not self._parts.backends.detectors[backend].up:
+            # It slept, or is cut off one way. What it had to do went on elsewhere; the phone would ring twice.
+            raise MessageError(f"{backend} counts as down", status=480)
         self._parts.upstream.active(binding.aor, now)
         return self._parts.calls.invite(Incoming(transaction, request, transaction.flow, hidden), target, now)
 

@@ -42,15 +42,15 @@ class Reliable:
             del self._across[next(iter(self._across))]
         return self._last
 
-    def knows(self, rack: RAck) -> bool:
-        """Whether such a response was sent."""
-        return str(rack) in self._across
-
     def acknowledge(self, rack: RAck) -> str | None:
         """The PRACK came: RAck for the far side, or None when nobody there waits for it."""
         self._acknowledged = max(self._acknowledged, rack.rseq)
         self._last = max(self._last, rack.rseq)
         return self._across.get(str(rack))
+
+    def nobody_waits(self, rack: RAck) -> bool:
+        """Whether this PRACK is for a response of somebody who is gone, or of ours: then it is ours to answer."""
+        return str(rack) in self._across and self.acknowledge(rack) is None
 
     def restart(self) -> None:
         """Another far side goes on where the peer's last PRACK was; what the former one sent is nobody's now."""

@@ -18,13 +18,16 @@ from haproxy_voip.sip.grammar import quote as quoted
 from haproxy_voip.sip.headers import NameAddr, Replaces
 from haproxy_voip.sip.message import Header, Message, header
 
+# Put into the INVITE to a backend, and found in its INVITE to the callee where the backend is a proxy: then the two
+# calls are one conversation (pairing.py). It crosses no further.
+TOKEN_HEADER = "x-haproxy-voip-call"
 # These belong to one hop or one dialog; each leg writes its own.
 OF_ONE_LEG = frozenset(
     {
         "via", "from", "to", "call-id", "cseq", "contact", "route", "record-route", "max-forwards", "content-length",
         "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",
         "proxy-authentication-info", "proxy-require", "path", "service-route", "rseq", "rack", "flow-timer",
-        "p-associated-uri", "identity",
+        "p-associated-uri", "identity", TOKEN_HEADER,
     }
 )  # fmt: skip
 DIALOG_NAMES = frozenset({"replaces", "refer-to", "target-dialog", "join"})
@@ -64,14 +67,17 @@ class Topology:
         telling = [host for host in dict.fromkeys(hosts) if "." in host or ":" in host]
         return tuple([host for host in telling if host not in self._local_hosts])
 
-    def carried(self, message: Message, hide: tuple[str, ...]) -> list[Header]:
-        """The headers that cross, translated where they must be."""
+    def carried(self, message: Message, hide: tuple[str, ...], trusted: bool = True) -> list[Header]:
+        """The headers that cross, translated where they must be.
+
+        RFC 3325 section 5: who is not trusted cannot assert an identity, and one that shall be private is told to
+        nobody outside.
+        """
         kept: list[Header] = []
-        private = "id" in (message.get("privacy") or "").lower().replace(" ", "").split(";")
+        private = not trusted or "id" in (message.get("privacy") or "").lower().replace(" ", "").split(";")
         for item in message.headers:
             name = item[0]
             if name in OF_ONE_LEG or (private and name in ASSERTED):
-                # RFC 3325 section 5: an asserted identity that shall be private is told to nobody outside.
                 continue
             if name in PLAIN:
                 kept.append(item)

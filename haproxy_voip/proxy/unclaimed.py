@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from haproxy_voip.proxy import farewell
+from haproxy_voip.proxy.caller import Caller, Incoming
+from haproxy_voip.proxy.facts import CallMoved
 from haproxy_voip.proxy.farewell import Silent
-from haproxy_voip.proxy.leg import Leg
+from haproxy_voip.proxy.leg import Leg, Side
+from haproxy_voip.proxy.media import Place
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.grammar import parse_number
 from haproxy_voip.sip.headers import RSEQ_MAX, RAck
 from haproxy_voip.sip.message import Response, header
@@ -69,6 +73,34 @@ class Unclaimed:
     def unanswered(self, reason: str, now: float) -> list[Output]:
         """It is not there any more."""
         return self._call.refuse(480, reason, now)
+
+    def claim(self, incoming: Incoming, backend: str, now: float) -> list[Output]:
+        """A backend calls this phone for the same caller: join it to the leg that rings already."""
+        call = self._call
+        assert call.attempt is not None
+        moved = CallMoved(call.token, call.backend, backend, "the phone rings on")
+        call.unclaimed, call.attempt.listener = None, call
+        call.rehome(backend)
+        call.caller = Caller(self._shared, call, Side.BACKEND, incoming)
+        call.media.forget(Side.BACKEND, Place.on(self._shared, incoming.flow))
+        try:
+            call.media.hear(incoming.request, Side.BACKEND)  # for the relay; the phone has an equal offer already
+        except MessageError as error:
+            return [moved, *call.refuse(error.status, error.reason, now)]
+        call.progressed(now)
+        return [moved, *self._hand_over(call.caller, now)]
+
+    def _hand_over(self, caller: Caller, now: float) -> list[Output]:
+        """It hears what the phone said last."""
+        call, leg, heard = self._call, self.leg, self.heard
+        if heard is None:
+            return call.outputs_pending()
+        if leg is None:
+            return call.failed_with(heard, now)
+        if heard.status >= 200:
+            return call.answered_by(leg, heard, now)
+        ringing = caller.ringing(leg, heard)
+        return call.outputs_pending() + caller.send(ringing, now)
 
     def give_up(self, reason: str, now: float) -> list[Output]:
         """Nobody claims the call. A phone that answered meanwhile is hung up."""

@@ -8,8 +8,8 @@ nothing else explains it, because a wrong pair would connect strangers:
    servers, or from a server first, is *common*: it proves nothing, it takes back what it seemed to prove, and stays
    common as long as it goes on being heard. Tones, silence, music on hold, announcements and conferences are common.
 2. A match counts only after it has stood for `RIPE_SECONDS`: whoever else hears the same hears it by then.
-3. A pair needs `MATCHES` ripe ones in one direction, or `MATCHES_EACH_WAY` in both, and they must span
-   `SPAN_SECONDS`.
+3. A pair needs `MATCHES` ripe ones in one direction, or `MATCHES_EACH_WAY` in both, they must span `SPAN_SECONDS`,
+   and most of what the talker said of late must have led there: else losses would make a pair of two among many.
 4. A ripe match that speaks for another pair is a contradiction, and so is a payload that goes from one client to two
    others: what was proven of all three is forgotten and must be proven anew.
 5. A client that gets its own payload back is in an echo test, and is never half of a pair.
@@ -37,15 +37,18 @@ RIPE_SECONDS = 0.5
 # than an announcement takes to begin again for the next caller.
 MEMORY_SECONDS = 30.0
 # Independent: one match by accident takes a collision of 64 bits or a payload that is common elsewhere.
-MATCHES = 6
-MATCHES_EACH_WAY = 3
+MATCHES = 8
+MATCHES_EACH_WAY = 4
 SPAN_SECONDS = 0.5
 # What a second of 10,000 streams brings, sampled. The oldest give way; then less is known, never something wrong.
 MAX_PAYLOADS = 131_072
 # Streams with evidence; twice what one relay carries.
 MAX_STREAMS = 32_768
-# Matches kept for each direction of a pair: more prove nothing more.
-MATCHES_KEPT = 16
+# Matches kept for each direction of a pair, and payloads of each client: more prove nothing more.
+KEPT = 16
+# Of a client's last rare payloads, those that must have led to its partner. Where three hear each other and a share p
+# of packets is lost, p(1-p) seem to lead to one alone: a quarter at most.
+MOST = 0.7
 
 # One payload in so many is looked at.
 SAMPLE_ONE_IN = 8
@@ -77,6 +80,7 @@ class Heard:
     last_at: float = 0.0
     common: bool = False
     match: Match | None = None  # what it seems to prove
+    shared: bool = False  # common because two heard the client
 
 
 @dataclass(slots=True)
@@ -94,10 +98,11 @@ class Evidence:
     """Ripe matches between two streams, by who talked; the key of a pair is its lower number first."""
 
     by_talker: dict[int, deque[Match]] = field(default_factory=dict)
+    proven: bool = False  # once it sufficed; it stays so while it does and nobody speaks elsewhere
 
     def by(self, talker: int) -> deque[Match]:
         """One direction."""
-        return self.by_talker.setdefault(talker, deque(maxlen=MATCHES_KEPT))
+        return self.by_talker.setdefault(talker, deque(maxlen=KEPT))
 
     def standing(self) -> list[list[Match]]:
         """What has not been taken back, by direction."""
@@ -105,7 +110,7 @@ class Evidence:
         return [matches for matches in kept if matches]
 
     def suffices(self) -> bool:
-        """Whether this proves the pair, if nothing speaks against it."""
+        """Whether there is enough of it."""
         standing = self.standing()
         times = [match.at for matches in standing for match in matches]
         if not times or max(times) - min(times) < SPAN_SECONDS:
@@ -113,20 +118,22 @@ class Evidence:
         counts = sorted(len(matches) for matches in standing)
         return counts[-1] >= MATCHES or (len(counts) == 2 and counts[0] >= MATCHES_EACH_WAY)
 
-
-Key = tuple[int, int]
+    def holds(self) -> bool:
+        """Whether it proves the pair, if nothing speaks against it."""
+        return self.proven and self.suffices()
 
 
 class Fingerprints:
     """What has been heard on all streams, and what follows from it."""
 
-    __slots__ = ("_anew_at", "_evidence", "_last", "_payloads", "_ripening")
+    __slots__ = ("_anew_at", "_evidence", "_last", "_payloads", "_ripening", "_said")
 
     def __init__(self) -> None:
         self._payloads: dict[int, Heard] = {}  # the one not heard for longest first
         self._ripening: deque[Match] = deque()  # in the order of their times
         self._evidence: dict[int, dict[int, Evidence]] = {}  # by either stream, then by the other; its own: echo
         self._anew_at: dict[int, float] = {}  # streams of which nothing older counts; the latest last
+        self._said: dict[int, deque[Heard]] = {}  # by each client, the latest last
         self._last = 0.0
 
     def heard(self, stream: int, side: Side, payload_hash: int, now: float) -> None:
@@ -161,14 +168,14 @@ class Fingerprints:
         if len(pairs) != 1:
             return None
         partner, evidence = pairs[0]
-        if partner == stream or len(self._standing(partner)) != 1 or not evidence.suffices():
+        if partner == stream or len(self._standing(partner)) != 1 or not evidence.holds():
             return None
         return partner
 
     def is_echo(self, stream: int) -> bool:
         """Whether the server sends this client its own voice back."""
         pairs = self._standing(stream)
-        return len(pairs) == 1 and pairs[0][0] == stream and pairs[0][1].suffices()
+        return len(pairs) == 1 and pairs[0][0] == stream and pairs[0][1].holds()
 
     def pairs(self) -> list[tuple[int, int]]:
         """All pairs that are certain, the lower number first."""
@@ -178,6 +185,7 @@ class Fingerprints:
     def forget(self, stream: int) -> None:
         """The stream ended, or signalling says that it may lead elsewhere now: what was known of it counts no more."""
         self._contradict(self._last, stream)
+        self._said.pop(stream, None)
 
     def missed(self) -> None:
         """Some payloads were heard and not told: what seemed rare may not have been."""
@@ -193,12 +201,14 @@ class Fingerprints:
         if side == "client":
             if known.client is None and known.backend is None:
                 known.client, known.client_at = stream, now
+                self._remember(stream, known)
             else:
                 self._make_common(known)
         elif known.client is None or known.backend is not None:
             within = now - known.client_at <= WINDOW_SECONDS
             if known.client is not None and known.backend is not None and known.backend != stream and within:
-                self._contradict(now, known.client, known.backend, stream)  # a client that two hear
+                known.shared = True
+                self._contradict(now, known.client, known.backend, stream)
             self._make_common(known)
         else:
             known.backend = stream
@@ -207,6 +217,14 @@ class Fingerprints:
                 self._ripening.append(known.match)
             else:
                 known.common = True  # a recording
+
+    def _remember(self, stream: int, known: Heard) -> None:
+        said = self._said.get(stream)
+        if said is None:
+            said = self._said[stream] = deque(maxlen=KEPT)
+            if len(self._said) > MAX_STREAMS:
+                self._said.pop(next(iter(self._said)))
+        said.append(known)
 
     def _make_common(self, known: Heard) -> None:
         known.common = True
@@ -222,9 +240,21 @@ class Fingerprints:
         if all(other == listener for other, _ in self._standing(talker)) and all(
             other == talker for other, _ in self._standing(listener)
         ):
-            self._between(talker, listener).by(talker).append(match)
+            evidence = self._between(talker, listener)
+            evidence.by(talker).append(match)
+            if not evidence.proven and evidence.suffices():
+                evidence.proven = self._mostly(talker, listener, match.at) and self._mostly(listener, talker, match.at)
         else:
             self._contradict(match.at, talker, listener)
+
+    def _mostly(self, talker: int, listener: int, until: float) -> bool:
+        """Whether most of what this client said until then was heard there and nowhere else."""
+        said = [
+            known.match is not None and known.match.listener == listener
+            for known in self._said.get(talker, ())
+            if known.client_at <= until and (known.shared or not known.common)
+        ]
+        return sum(said) >= MOST * len(said)
 
     def _contradict(self, at: float, *streams: int) -> None:
         """Start anew with these: what was heard until then counts no more."""

@@ -64,6 +64,8 @@ class StreamPlan:
     # Another stream. While each names the other, what either client sends goes to the other client, and the
     # backends are neither heard nor sent to.
     bridge: int | None = None
+    # When a bridge ends: the client goes on hearing the other until its backend is heard to carry their conversation.
+    handover: bool = False
     comfort_noise: bool = False  # the client hears noise until media come for it
     prints: bool = False  # `fingerprint.Fingerprints` wants to know what passes
     encrypted: bool = False  # SRTP: not a byte may be changed, so no bridge, no renumbering, no noise

@@ -6,7 +6,8 @@ from pathlib import Path
 
 def test_check_praises_a_good_configuration(asked, config):
     status, out, _ = asked("check", config)
-    assert status == 0 and "good: voip.example on udp:127.0.0.1:" in out and "alpha (udp:127.0.0.1:" in out
+    assert status == 0 and f"{config}: good\n  domain: voip.example\n  listens on: udp:127.0.0.1:" in out
+    assert "    alpha at udp:127.0.0.1:" in out
     status, out, _ = asked("check", config, "--json")
     assert status == 0 and json.loads(out) == {"good": True, "errors": []}
 

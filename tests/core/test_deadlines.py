@@ -77,6 +77,16 @@ def test_moving_a_deadline_for_ever_takes_no_more_room(monkeypatch: pytest.Monke
     assert alarms.due(2000.0) == ["b", "a"]
 
 
+def test_dropping_what_was_just_set_for_ever_takes_no_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "COMPACT_ABOVE", 16)
+    alarms = made(a=0.0)
+    for step in range(1000):
+        alarms.set(f"transaction {step}", 32.0 + step)
+        alarms.set(f"transaction {step}", None)
+    assert len(alarms._heap) <= 17
+    assert alarms.next == 0.0
+
+
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.none() | st.integers(0, 20), st.booleans()), max_size=60))
 def test_it_does_what_a_searched_dict_does(steps: list[tuple[str, int | None, bool]]) -> None:

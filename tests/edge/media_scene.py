@@ -63,11 +63,13 @@ class Talker:
 class Server:
     """Forwards what comes on one leg to the other, with its own SSRC, sequence numbers and timestamps."""
 
-    def __init__(self, bench: Bench, number: int) -> None:
+    def __init__(self, bench: Bench, number: int, delay: float = 0.0) -> None:
         self.legs = [Phone(bench.stack), Phone(bench.stack)]
         self.sent = [1000 * number, 30_000 + number]
         self.number = number
         self.loop = asyncio.get_running_loop()
+        self.delay = delay
+        self.deaf = False  # it takes what comes and sends nothing
 
     def run(self, first_to: Address, second_to: Address) -> None:
         for near, far, to in ((0, 1, second_to), (1, 0, first_to)):
@@ -86,7 +88,13 @@ class Server:
                 sequence=self.sent[far] & 0xFFFF,
                 timestamp=(header.timestamp + 77_777 * self.number) & 0xFFFFFFFF,
             )
-            self.legs[far].send(mine.encode() + packet[12:], to)
+            if self.deaf:
+                continue
+            data = mine.encode() + packet[12:]
+            if self.delay:
+                self.loop.call_later(self.delay, self.legs[far].send, data, to)
+            else:
+                self.legs[far].send(data, to)
 
     def die(self) -> None:
         for leg in self.legs:
@@ -124,11 +132,11 @@ class Conversation:
         client = replace(plan.client, payload_types=types)
         return replace(plan, client=client, backend=replace(plan.backend, payload_types=types))
 
-    def through(self, server: Server) -> None:
+    def through(self, server: Server, handover: bool = False) -> None:
         """Both calls lead to this server."""
         for index, plan in enumerate(self.plans):
             backend = replace(plan.backend, remote=server.legs[index].address)
-            self.install(index, backend=backend, bridge=None)
+            self.install(index, backend=backend, bridge=None, handover=handover)
         server.run(self.local[2], self.local[3])
 
     def join(self) -> None:

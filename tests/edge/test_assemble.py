@@ -34,14 +34,19 @@ from haproxy_voip.edge.tls import TlsError, server_context
 from haproxy_voip.edge.udp import UdpListener
 from haproxy_voip.proxy.effects import CloseCanary, InstallStream, OpenCanary, Probe, ReloadUsers, RemoveStream, Reply
 from haproxy_voip.proxy.events import (
+    BackendsSilent,
     CanaryClosed,
     CanaryOpened,
     Command,
     MediaFailed,
+    MediaLatched,
+    MediaPrints,
+    MediaRefused,
     MediaReport,
     ProbeRefused,
     ProbeReply,
 )
+from haproxy_voip.rtp.fingerprint import Print
 from haproxy_voip.rtp.flow import Party, StreamPlan
 
 ANY = Address("127.0.0.1", 0)
@@ -197,6 +202,27 @@ def test_media_is_installed_and_reported_when_removed(run, heard, config):
             assert report.stream == 1 and report.client.packets == report.backend.packets == 0
             proxy.do(InstallStream(StreamPlan(2, "rtp", party(Address("192.0.2.1", 20000)), party(second), 1)))
             assert (await proxy.events.until(MediaFailed)).stream == 2
+
+    run(scene)
+
+
+def test_what_the_relay_tells_reaches_the_node(run, heard, config):
+    async def scene():
+        first, second = (free_pair() for _ in range(2))
+        plan = StreamPlan(1, "rtp", party(first), party(second), 1)
+        async with Scene(heard, config()) as proxy:
+            proxy.do(InstallStream(plan))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+                phone.setblocking(False)
+                phone.sendto(b"\x80" + bytes(171), first)  # from the host of its signalling
+                assert (await proxy.events.until(MediaLatched)).side == "client"
+            listener = proxy.edge._media_listener()
+            listener.prints((Print(1, "client", 5, 0.1),), True)
+            listener.silent((1,), 0.2)
+            listener.refused(1, "backend")
+            assert await proxy.events.until(MediaRefused) == MediaRefused(1, "backend")
+            assert await proxy.events.until(MediaPrints) == MediaPrints((Print(1, "client", 5, 0.1),), True)
+            assert await proxy.events.until(BackendsSilent) == BackendsSilent((1,), 0.2)
 
     run(scene)
 

@@ -1,9 +1,6 @@
 """What tests with real servers and clients share: the servers, and the promise that one run at a time has them."""
 
-import fcntl
 import os
-import shutil
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,15 +11,13 @@ from tests.interop import servers
 from tests.interop.audio import CALLEE_TONE, CALLER_TONE, THIRD_TONE, Ear
 from tests.interop.baresip import PhoneNetwork
 from tests.interop.handset import Handset
+from tests.interop.machine import exclusive, what_is_missing
 from tests.interop.parties import CALLEE, CALLER, THIRD
 from tests.interop.processes import stop_all
 from tests.interop.proxy import Proxy, ProxySetting
 from tests.interop.sipp import Run, Sipp
 
 HERE = Path(__file__).parent
-LOCK = Path("/run/lock/haproxy_voip_interop")
-LOCK_SECONDS = 100.0  # for another run on this machine to end; less than a test's time limit
-TOOLS = ("sipp", "sipsak", "baresip", "kamailio", "kamcmd", "unshare", "setpriv", "ip")
 
 DEFAULT = servers.Setting()
 
@@ -58,35 +53,16 @@ def pytest_runtest_makereport(
     return report
 
 
-def _what_is_missing() -> str | None:
-    if os.geteuid() != 0:
-        return "real servers need root (chroot, network namespaces)"
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if not servers.suite_is_there("bullseye"):
-        missing.append("Asterisk")
-    return f"not installed: {', '.join(missing)}; run tests/interop/setup.sh" if missing else None
-
-
 @pytest.fixture(scope="session", autouse=True)
 def interop() -> Iterator[None]:
     """Everything is installed, and nobody else on this machine uses the servers' addresses."""
-    missing = _what_is_missing()
+    missing = what_is_missing()
     if missing and os.environ.get("CI"):
         pytest.fail(missing)
     if missing:
         pytest.skip(missing)
-    with LOCK.open("w") as lock:
-        until = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    pytest.fail(f"another run has held {LOCK} for {LOCK_SECONDS} s")
-                time.sleep(0.2)
+    with exclusive():
         yield
-        stop_all()
 
 
 @pytest.fixture(scope="session")

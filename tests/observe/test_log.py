@@ -11,6 +11,7 @@ import pytest
 
 from haproxy_voip.core.address import Address, Flow, Transport
 from haproxy_voip.observe import log as log_module
+from haproxy_voip.observe import repeats
 from haproxy_voip.observe.log import LEVELS, Log
 from haproxy_voip.proxy.facts import AdminChanged, AuthenticationFailed, CallEnded, MessageRefused, NodeFact
 
@@ -87,6 +88,32 @@ def test_whoever_reads_too_slowly_loses_lines_and_is_told_so(monkeypatch):
         assert f"{log.dropped} lines were dropped" in stream.getvalue()
         if form == "json":
             assert all(json.loads(line) for line in stream.getvalue().splitlines())
+
+
+def test_what_repeats_is_told_once_and_then_counted():
+    wrong = [AuthenticationFailed(f"user {number}", FLOW, "wrong response") for number in range(513)]
+    first, rest = written(*wrong).splitlines()
+    assert "warning: wrong credentials for 'user 0'" in first
+    assert "warning: ... and 512 more like this in the last 10 s, the last one: wrong" in rest and "user 512" in rest
+    assert json.loads(written(*wrong, form="json").splitlines()[1])["count"] == 512
+
+
+def test_repeats_are_told_of_though_nothing_else_happens(monkeypatch):
+    monkeypatch.setattr(log_module, "LOOK_AGAIN", 0.005)
+    monkeypatch.setattr(repeats, "WINDOW", 0.01)
+    told = threading.Event()
+
+    class Watched(io.StringIO):
+        def write(self, text: str) -> int:
+            if "1 more like this" in text:
+                told.set()
+            return super().write(text)
+
+    log = Log(Watched())
+    for user in ("eve", "mallory"):
+        log(AuthenticationFailed(user, FLOW, "wrong response"))
+    assert told.wait(5)
+    log.close()
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("closed")])

@@ -215,7 +215,7 @@ class Servers(Stage):
                 unregister(peer)
         self.pass_time(75)
         # The registrar's one alarm may still be set for contacts that are gone.
-        assert set(shared.alarms._at) <= {self.node._registrar}
+        assert set(shared.alarms._entries) <= {self.node._registrar}
         assert len(shared.transactions) == 0
         assert not self.node._upstream._made
         assert not any(len(line) for line in self.node._upstream._lines.values())

@@ -172,7 +172,7 @@ def leave_nothing(stage: Stage, seconds: float = 70.0) -> None:
     assert shared.ports.in_use == 0
     assert not stage.plans
     assert stage.node._calls.count == 0
-    assert [key for key in shared.alarms._at if isinstance(key, Call | AnswerAwaitingAck)] == []
+    assert [key for key in shared.alarms._entries if isinstance(key, Call | AnswerAwaitingAck)] == []
 
 
 def answer_all(stage: Stage, method: str) -> int:

@@ -8,7 +8,6 @@ from haproxy_voip.sip.message import Request, Response
 from tests.proxy.talk import BOTH, Make, calm, incoming, leave_nothing, outgoing, sdp
 
 both = pytest.mark.parametrize("make", BOTH)
-either = pytest.mark.parametrize("side", ["by_caller", "by_callee"])
 
 
 @both

@@ -241,8 +241,15 @@ def test_a_backend_that_slept_and_then_answers_is_hung_up() -> None:
     talk.established().hang_up()
 
 
-def test_answered_calls_are_hung_up_at_once_when_their_backend_dies() -> None:
-    stage = Stage()
+def alone(stage: Stage) -> Stage:
+    """Alpha is the only backend."""
+    stage.kill("beta")
+    stage.kill("charlie")
+    return stage
+
+
+def test_answered_calls_are_hung_up_at_once_when_the_last_backend_dies() -> None:
+    stage = alone(Stage())
     talk = outgoing(stage).established()
     stage.kill("alpha")
     bye = talk.caller.take_request("BYE")
@@ -253,7 +260,7 @@ def test_answered_calls_are_hung_up_at_once_when_their_backend_dies() -> None:
 
 
 def test_a_caller_that_has_not_acknowledged_yet_is_hung_up_when_it_has() -> None:
-    stage = Stage()
+    stage = alone(Stage())
     talk = outgoing(stage)
     ok = talk.answer()
     stage.kill("alpha")

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from haproxy_voip.sip.message import Request, Response
 from tests.proxy.stage import Stage
-from tests.proxy.talk import BOTH, Talk, answer_all, calm, leave_nothing, outgoing, sdp
-
-both = pytest.mark.parametrize("make", BOTH)
-either = pytest.mark.parametrize("side", ["by_caller", "by_callee"])
+from tests.proxy.talk import Talk, answer_all, calm, leave_nothing, outgoing, sdp
 
 
 def forked(stage: Stage) -> tuple[Talk, Response, Response]:

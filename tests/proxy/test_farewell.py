@@ -8,7 +8,6 @@ from haproxy_voip.sip.message import Request
 from tests.proxy.talk import BOTH, Challenger, Make, answer_all, calm, leave_nothing, outgoing
 
 both = pytest.mark.parametrize("make", BOTH)
-either = pytest.mark.parametrize("side", ["by_caller", "by_callee"])
 
 
 @both

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from haproxy_voip.configuration.model import BackendConfig, MediaConfig, PortRange, ProxyConfig, SipConfig
+from haproxy_voip.configuration.model import MediaConfig, PortRange, ProxyConfig, SipConfig
 from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
 from haproxy_voip.proxy.leg import Side
 from haproxy_voip.proxy.media import CallMedia, Place, carries_sdp
@@ -392,14 +392,3 @@ def test_an_equal_offer_is_one_with_the_same_codecs() -> None:
 )
 def test_which_bodies_carry_a_description(kind: str, body: bytes, found: bool) -> None:
     assert carries_sdp(Request("INFO", "sip:x@y", [header("Content-Type", kind)], body)) is found
-
-
-def test_backends_of_another_family_get_media_of_theirs() -> None:
-    six = Address("2001:db8::10", 5060)
-    listen = (Endpoint(Transport.UDP, Address("127.0.0.10", 5060)), Endpoint(Transport.UDP, six))
-    backends = (BackendConfig(name="alpha", sip=Endpoint(Transport.UDP, Address("2001:db8::11", 5060))),)
-    stage = calm(proxy=ProxyConfig(domain=DOMAIN, sip=SipConfig(listen=listen)), backends=backends)
-    stage.alpha.flow = Flow(Transport.UDP, six, Address("2001:db8::11", 5060))
-    talk = outgoing(stage)
-    assert b"c=IN IP6 2001:db8::10" in talk.invited.body
-    assert talk.invited.uri == "sip:1002@[2001:db8::11]:5060"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from haproxy_voip.proxy.reliable import MAX_RELIABLE, Reliable
+from haproxy_voip.sip.headers import RAck
 from tests.proxy.talk import BOTH, Make, calm, incoming, outgoing, sdp
 
 both = pytest.mark.parametrize("make", BOTH)
@@ -87,3 +89,33 @@ def test_an_early_dialog_can_be_updated(make: Make, side: str) -> None:
     talk.answer(b"")
     talk.acknowledge()
     talk.hang_up()
+
+
+# -- the numbers --------------------------------------------------------------------------------------
+
+
+def test_responses_of_our_own_are_numbered_among_the_others() -> None:
+    subject = Reliable()
+    assert [subject.number(RAck(70, 1, "INVITE"), 5), subject.number(None, 5)] == [1, 2]
+    assert subject.acknowledge(RAck(1, 5, "INVITE")) == "70 1 INVITE"
+    assert not subject.nobody_waits(RAck(1, 5, "INVITE"))
+    assert subject.nobody_waits(RAck(2, 5, "INVITE"))
+    assert not subject.nobody_waits(RAck(3, 5, "INVITE"))
+
+
+def test_it_remembers_no_more_than_is_ever_needed() -> None:
+    subject = Reliable()
+    for number in range(1, 3 * MAX_RELIABLE):
+        subject.number(RAck(number, 1, "INVITE"), 5)
+    assert subject.acknowledge(RAck(1, 5, "INVITE")) is None
+    assert subject.acknowledge(RAck(3 * MAX_RELIABLE - 1, 5, "INVITE")) is not None
+
+
+def test_a_prack_that_comes_after_the_restart_still_counts() -> None:
+    subject = Reliable()
+    subject.number(RAck(70, 1, "INVITE"), 5)
+    assert not subject.acknowledged
+    subject.restart()
+    assert subject.nobody_waits(RAck(1, 5, "INVITE"))
+    assert subject.acknowledged
+    assert subject.number(RAck(9, 1, "INVITE"), 5) == 2

@@ -1,11 +1,15 @@
-"""Whose offer is under way, when the session runs out, which transfers are reported (RFC 3261 14, RFC 4028, RFC 3515)."""
+"""Whose offer is under way (RFC 3261 section 14), when the session runs out (RFC 4028), which transfers are reported
+(RFC 3515)."""
 
 from __future__ import annotations
 
 import pytest
 
-from haproxy_voip.sip.message import Response, header
-from tests.proxy.stage import DOMAIN
+from haproxy_voip.proxy.leg import Side
+from haproxy_voip.proxy.media import CallMedia, Place
+from haproxy_voip.proxy.session import Session
+from haproxy_voip.sip.message import Request, Response, header
+from tests.proxy.stage import DOMAIN, Stage
 from tests.proxy.talk import BOTH, Make, Talk, answer_all, ask, calm, incoming, leave_nothing, outgoing, sdp
 
 both = pytest.mark.parametrize("make", BOTH)
@@ -206,3 +210,44 @@ def test_replaces_from_a_backend_is_translated_for_the_phone() -> None:
     again = incoming(stage, replaces=replaces, from_="<sip:1003@127.0.0.11>;tag=third", call_id="third@pbx")
     got = again.invited.get("replaces")
     assert got == f"{talk.invited.call_id};to-tag={talk.ok_sent.to.tag};from-tag={talk.invited.from_.tag}"
+
+
+# -- the object ---------------------------------------------------------------------------------------
+
+
+def session(stage: Stage) -> Session:
+    place = Place("127.0.0.10", "127.0.0.10", "127.0.1.1")
+    return Session(stage.node._shared, CallMedia(stage.node._shared, {Side.CLIENT: place, Side.BACKEND: place}))
+
+
+@pytest.mark.parametrize("value", ["nonsense", "90;refresher=nobody"])
+def test_a_session_timer_that_cannot_be_read_is_none(value: str) -> None:
+    subject = session(calm())
+    subject.watch(Response(200, None, [header("Session-Expires", value)]), 0.0)
+    assert subject.expires_at is None
+
+
+@pytest.mark.parametrize(("asked", "answered"), [("false", None), (None, "false"), ("true", "false")])
+def test_a_transfer_that_is_not_to_be_reported_is_not_waited_for(asked: str | None, answered: str | None) -> None:
+    """RFC 4488."""
+    subject = session(calm())
+    refer = Request("REFER", "sip:x@y", [] if asked is None else [header("Refer-Sub", asked)])
+    subject.done(refer, Response(202, None, [] if answered is None else [header("Refer-Sub", answered)]), 0.0)
+    assert not subject.transferring
+
+
+def test_only_the_report_of_a_transfer_ends_it() -> None:
+    subject = session(calm())
+    subject.done(Request("REFER", "sip:x@y"), Response(202), 0.0)
+    ended = header("Subscription-State", "terminated;reason=noresource")
+    subject.done(Request("NOTIFY", "sip:x@y", [header("Event", "talk"), ended]), Response(200), 0.0)
+    assert subject.transferring
+    subject.done(Request("NOTIFY", "sip:x@y", [header("Event", "refer;id=3"), ended]), Response(200), 0.0)
+    assert not subject.transferring
+
+
+def test_a_refused_transfer_is_not_waited_for() -> None:
+    subject = session(calm())
+    subject.done(Request("REFER", "sip:x@y"), Response(403), 0.0)
+    subject.done(Request("REFER", "sip:x@y"), None, 0.0)
+    assert not subject.transferring

@@ -120,6 +120,12 @@ def test_an_identity_a_client_asserts_reaches_no_backend() -> None:
     assert not talk.invited.has("p-asserted-identity") and not talk.invited.has("remote-party-id")
 
 
+def test_an_identity_a_client_asserts_in_a_response_reaches_no_backend() -> None:
+    talk = incoming(calm())
+    assert not talk.provisional(180, p_asserted_identity="<sip:9999@voip.test>").has("p-asserted-identity")
+    assert not talk.answer(p_asserted_identity="<sip:9999@voip.test>").has("p-asserted-identity")
+
+
 def test_an_identity_a_backend_asserts_reaches_the_client() -> None:
     talk = incoming(calm(), p_asserted_identity="<sip:1001@127.0.0.11>")
     assert talk.invited.get("p-asserted-identity") == f"<sip:1001@{DOMAIN}>"

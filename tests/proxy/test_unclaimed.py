@@ -248,9 +248,11 @@ def test_the_backend_that_claims_may_die_as_well() -> None:
     talk.hang_up()
 
 
-def test_an_answered_call_is_hung_up_at_once_when_its_backend_dies() -> None:
+def test_an_answered_call_is_hung_up_at_once_when_the_last_backend_dies() -> None:
     stage = Stage()
     talk = incoming(stage).established()
+    stage.kill("beta")
+    stage.kill("charlie")
     stage.kill("alpha")
     talk.callee.answer(talk.callee.take_request("BYE"), 200)
     leave_nothing(stage)
@@ -260,6 +262,8 @@ def test_an_answer_no_backend_acknowledged_is_acknowledged_and_hung_up() -> None
     stage = Stage()
     talk = incoming(stage)
     talk.answer()
+    stage.kill("beta")
+    stage.kill("charlie")
     stage.kill("alpha")
     talk.callee.take("ACK")
     talk.callee.answer(talk.callee.take_request("BYE"), 200)
@@ -279,6 +283,21 @@ def test_a_caller_that_only_slept_finds_its_call_refused() -> None:
     talk.answer()
     talk.acknowledge()
     talk.hang_up()
+
+
+def test_what_a_backend_that_slept_still_wants_to_set_up_is_refused() -> None:
+    """It is fenced until it is up again: its calls went on elsewhere, and the phone would ring twice."""
+    stage = Stage()
+    bob = stage.phone("1002")
+    stage.freeze("alpha")
+    stage.frozen.clear()
+    uri = f"sip:{stage.token_of('1002')}@127.0.0.10:5060"
+    invite = stage.alpha.new("INVITE", uri, body=sdp(stage.alpha), from_="<sip:1001@127.0.0.11>;tag=late")
+    stage.alpha.send(invite)
+    stage.alpha.send(stage.alpha.ack_failure(invite, stage.alpha.take_response(480)))
+    assert bob.inbox == []
+    stage.pass_time(2)
+    incoming(stage).established().hang_up()
 
 
 def test_with_no_backend_left_the_ringing_stops() -> None:

@@ -1,6 +1,5 @@
 """Who hears whom, and every way we know to be deceived about it."""
 
-from dataclasses import dataclass, field
 from random import Random
 
 import pytest
@@ -14,64 +13,9 @@ from haproxy_voip.rtp.fingerprint import (
     MEMORY_SECONDS,
     RIPE_SECONDS,
     WINDOW_SECONDS,
-    Fingerprints,
     sampled,
 )
-from haproxy_voip.rtp.flow import Side
-
-PACKET = 0.16  # seconds between sampled packets: one in eight of 50
-
-
-@dataclass
-class Exchange:
-    """Phones and a server, and a relay between that tells what passes."""
-
-    prints: Fingerprints = field(default_factory=Fingerprints)
-    random: Random = field(default_factory=lambda: Random(1))
-    now: float = 100.0
-    loss: float = 0.0
-    passing: list[tuple[float, int, Side, int]] = field(default_factory=list)
-
-    def voice(self) -> int:
-        """A payload nobody has sent before."""
-        return self.random.getrandbits(64)
-
-    def hears(self, stream: int, payload: int, after: float = 0.002) -> None:
-        """The server sends this on that stream."""
-        if self.random.random() >= self.loss:
-            self.passing.append((self.now + after, stream, "backend", payload))
-
-    def says(self, stream: int, payload: int) -> None:
-        self.passing.append((self.now, stream, "client", payload))
-
-    def talk(self, talker: int, *listeners: int, packets: int = 1, payload: int | None = None) -> None:
-        """The server passes on what the talker says."""
-        for _ in range(packets):
-            said = self.voice() if payload is None else payload
-            self.says(talker, said)
-            for listener in listeners:
-                self.hears(listener, said, self.random.uniform(0.001, 0.06))
-            self.wait(PACKET)
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        self.flush(self.now)
-
-    def flush(self, until: float) -> None:
-        due = sorted(item for item in self.passing if item[0] <= until)
-        self.passing = [item for item in self.passing if item[0] > until]
-        for at, stream, side, payload in due:
-            self.prints.heard(stream, side, payload, at)
-        self.prints.advance(until)
-
-    def rest(self) -> "Exchange":
-        """Everything has arrived and is ripe."""
-        self.wait(2 * RIPE_SECONDS)
-        return self
-
-    @property
-    def pairs(self) -> list[tuple[int, int]]:
-        return self.prints.pairs()
+from tests.rtp.exchange import PACKET, Exchange
 
 
 @pytest.fixture
@@ -107,8 +51,8 @@ def test_nothing_is_believed_before_it_has_stood_for_a_while(exchange: Exchange)
 
 
 def test_loss_and_reordering_cost_time_and_nothing_else(exchange: Exchange):
-    exchange.loss = 0.4
-    payloads = [exchange.voice() for _ in range(30)]
+    exchange.loss = 0.2
+    payloads = [exchange.voice() for _ in range(60)]
     for index, payload in enumerate(payloads):
         exchange.says(1, payload)
         exchange.hears(2, payload, 0.25 if index % 3 == 0 else 0.001)
@@ -128,29 +72,29 @@ def test_many_conversations_at_once_are_all_told_apart(exchange: Exchange):
 
 
 def test_hold_transfer_and_return_are_followed(exchange: Exchange):
-    exchange.talk(1, 2, packets=8)
+    exchange.talk(1, 2, packets=10)
     assert exchange.rest().pairs == [(1, 2)]
     exchange.wait(300.0)
     assert exchange.pairs == [(1, 2)]  # nobody spoke, and nothing speaks against it
     exchange.talk(1, 3)
     assert exchange.rest().pairs == []  # at the first word to somebody else
-    exchange.talk(1, 3, packets=8)
+    exchange.talk(1, 3, packets=14)
     assert exchange.rest().pairs == [(1, 3)]
 
 
 def test_who_was_left_by_a_transfer_has_no_partner(exchange: Exchange):
-    exchange.talk(1, 2, packets=8)
-    exchange.talk(3, 2, packets=8)
+    exchange.talk(1, 2, packets=10)
+    exchange.talk(3, 2, packets=10)
     assert exchange.rest().pairs == [(2, 3)]
     assert exchange.prints.partner_of(1) is None
 
 
 def test_signalling_may_make_us_forget(exchange: Exchange):
-    exchange.talk(1, 2, packets=8)
+    exchange.talk(1, 2, packets=10)
     exchange.prints.forget(2)
     assert exchange.rest().pairs == []
     assert exchange.prints.partner_of(1) is None
-    exchange.talk(2, 1, packets=8)
+    exchange.talk(2, 1, packets=10)
     assert exchange.rest().pairs == [(1, 2)]
 
 
@@ -263,7 +207,7 @@ def test_two_calls_between_the_same_people_are_two_pairs_when_one_is_held(exchan
 
 
 @pytest.mark.parametrize("members", [3, 4, 7])
-@pytest.mark.parametrize("loss", [0.0, 0.01, 0.2, 0.5])
+@pytest.mark.parametrize("loss", [0.0, 0.01, 0.2, 0.7])
 def test_members_of_a_conference_are_never_a_pair(members: int, loss: float):
     """Whoever speaks alone is sent unchanged to all others; losses make it look as if to one of them only."""
     for seed in range(4):
@@ -351,11 +295,12 @@ def test_memory_is_bounded_and_the_oldest_give_way(exchange: Exchange, monkeypat
     monkeypatch.setattr(fingerprint, "MAX_PAYLOADS", 500)
     monkeypatch.setattr(fingerprint, "MAX_STREAMS", 40)
     for first in range(0, 400, 2):
-        exchange.talk(first, first + 1, packets=8)
+        exchange.talk(first, first + 1, packets=10)
         exchange.prints.forget(first + 100_000)
     exchange.rest()
     assert len(exchange.prints._payloads) <= 500
     assert len(exchange.prints._evidence) <= 40 and len(exchange.prints._anew_at) <= 40
+    assert len(exchange.prints._said) <= 40
     assert exchange.pairs[-1] == (398, 399)
     exchange.wait(MEMORY_SECONDS)
     assert exchange.prints._payloads == {}
@@ -404,6 +349,6 @@ def test_no_two_are_ever_paired_who_do_not_talk_with_each_other_alone(seed: int,
         exchange.wait(PACKET)
         known = dict(friends)
         for one, other in exchange.pairs:
-            assert known.get(one) == other or turn in range(40, 48)  # within a second of the transfer
+            assert known.get(one) == other or turn in range(40, 60)  # until they spoke again
     for one, other in exchange.rest().pairs:
         assert friends[one] == other

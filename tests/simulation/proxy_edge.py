@@ -126,23 +126,29 @@ class ProxyEdge:
 
 def hears(edge: ProxyEdge, speaker: PhoneCall, listener: PhoneCall) -> bool:
     """Whether the speaker's audio reaches the listener through the relays in force."""
-    if not speaker.media.sends or not listener.media.receives:
-        return False
-    target = speaker.media.remote
+    return listener.media.receives and reaches(edge, speaker) == listener.media.local
+
+
+def reaches(edge: ProxyEdge, speaker: PhoneCall) -> Address | None:
+    """Where the speaker's audio comes out of the relays in force; None: nowhere."""
+    target = speaker.media.remote if speaker.media.sends else None
     for _ in range(MAX_RELAYS):
-        if target == listener.media.local:
-            return True
-        way_out = None if target is None else _other_party(edge, target)
-        if way_out is None or not way_out.receives:
-            return False
-        target = way_out.remote
-    return False
+        if target is None:
+            return None
+        way_out = _other_party(edge, target)
+        if way_out is None:
+            return target
+        target = way_out.remote if way_out.receives else None
+    return None
 
 
 def _other_party(edge: ProxyEdge, local: Address) -> Party | None:
     """Whom a packet goes to that arrives at this address of the relay."""
     for plan in edge.plans.values():
         if plan.client.local == local:
+            partner = None if plan.bridge is None else edge.plans.get(plan.bridge)
+            if partner is not None and partner.bridge == plan.stream:
+                return partner.client
             return plan.backend
         if plan.backend.local == local:
             return plan.client

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from haproxy_voip.embedded.facts import PhoneEnded, PhoneHeardRinging
-from haproxy_voip.proxy.facts import FailoverRecord
+from haproxy_voip.embedded.facts import PhoneHeardRinging, PhoneMediaChanged
+from haproxy_voip.proxy.facts import BackendDown, FailoverRecord
 from tests.simulation.cluster import BACKENDS, UP_LIMIT, Cluster
 from tests.simulation.weather import STORM
 
@@ -51,12 +51,52 @@ def test_a_call_attempt_in_flight_at_the_kill_rings_at_the_next_backend(after: f
     assert len(cluster.facts("1001", PhoneHeardRinging)) <= 2
 
 
-def test_an_answered_call_on_a_dead_backend_ends_at_both_phones(cluster: Cluster) -> None:
-    cluster.talk("1001", "1002")
-    cluster.world.kill("alpha")
+@pytest.mark.parametrize("fault", ["kill", "freeze"])
+def test_an_answered_call_goes_on_at_the_next_backend_and_neither_phone_is_asked(cluster: Cluster, fault: str) -> None:
+    ours, theirs = cluster.talk("1001", "1002")
+    heard = len(cluster.facts("1001", PhoneMediaChanged)) + len(cluster.facts("1002", PhoneMediaChanged))
+    getattr(cluster.world, fault)("alpha")
+    cluster.world.run(3)
+    assert ours.up and theirs.up and cluster.both_hear(ours, theirs)
+    assert cluster.pbx("beta").calls == 1
+    assert len(cluster.facts("1001", PhoneMediaChanged)) + len(cluster.facts("1002", PhoneMediaChanged)) == heard
+    cluster.act("1001", "hang_up", ours)
     cluster.world.run(1)
-    assert [ended.reason for ended in cluster.facts("1001", PhoneEnded)] == ["BYE"]
-    assert [ended.reason for ended in cluster.facts("1002", PhoneEnded)] == ["BYE"]
+    assert ours.over and theirs.over and cluster.pbx("beta").calls == 0 and not cluster.proxy.plans
+
+
+def test_the_two_ends_hear_each_other_from_the_moment_of_detection(cluster: Cluster) -> None:
+    ours, theirs = cluster.talk("1001", "1002")
+    cluster.world.kill("alpha")
+    cluster.world.run_until(lambda: bool(cluster.facts("proxy", BackendDown)), 1.0)
+    assert cluster.both_hear(ours, theirs)
+    while cluster.pbx("beta").calls == 0:
+        cluster.world.run(0.0002)
+        assert cluster.both_hear(ours, theirs)
+
+
+def test_a_call_survives_one_backend_after_the_other(cluster: Cluster) -> None:
+    ours, theirs = cluster.talk("1001", "1002")
+    for name in ("alpha", "beta"):
+        cluster.world.kill(name)
+        cluster.world.run(2)
+        assert ours.up and theirs.up and cluster.both_hear(ours, theirs)
+    cluster.start_backend("alpha")
+    cluster.world.run(5)
+    cluster.world.kill("charlie")
+    cluster.world.run(2)
+    assert ours.up and theirs.up and cluster.both_hear(ours, theirs) and cluster.pbx("alpha").calls == 1
+
+
+def test_when_no_backend_is_left_the_two_talk_on_until_one_hangs_up(cluster: Cluster) -> None:
+    ours, theirs = cluster.talk("1001", "1002")
+    for name in BACKENDS:
+        cluster.world.kill(name)
+    cluster.world.run(30)
+    assert ours.up and theirs.up and cluster.both_hear(ours, theirs)
+    cluster.act("1002", "hang_up", theirs)
+    cluster.world.run(2)
+    assert ours.over and theirs.over and not cluster.proxy.plans
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+from zlib import crc32
 
 from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
 from haproxy_voip.core.effects import Close, Open, Send
@@ -57,6 +58,7 @@ class Process:
     alive: bool = True
     frozen: bool = False
     inbox: deque[Any] = field(default_factory=deque)  # what came while frozen
+    deadline: float | None = None  # the machine's, since its last step
     alarm_at: float | None = None
     ports_closed_at: float = 0.0  # of a killed one
     futile: int = 0  # times in a row it was due again after it was woken
@@ -138,7 +140,7 @@ class World:
         """Let a machine do something that is no event: `command(now)` returns its outputs."""
         process = self.processes[name]
         assert process.alive and not process.frozen, f"{name} cannot act"
-        self._step(process, lambda: command(self.now))
+        self._step(process, command(self.now))
 
     def run(self, seconds: float) -> None:
         """Let so much time pass."""
@@ -332,14 +334,13 @@ class World:
                 process.inbox.append(event)
             return
         self._note(f"{process.name} <- {_described(event)}")
-        deadline = process.machine.deadline
-        if deadline is not None and deadline <= self.now:
-            self._step(process, lambda: process.machine.wake(self.now))  # what is due goes first
-        self._step(process, lambda: process.machine.receive(event, self.now))
+        if process.deadline is not None and process.deadline <= self.now:
+            self._step(process, process.machine.wake(self.now))  # what is due goes first
+        self._step(process, process.machine.receive(event, self.now))
 
-    def _step(self, process: Process, step: Callable[[], Sequence[Any]]) -> None:
+    def _step(self, process: Process, outputs: Sequence[Any]) -> None:
         self.events += 1
-        for output in step():
+        for output in outputs:
             handler = process.handlers.get(type(output))
             if handler is not None:
                 handler(output)
@@ -356,7 +357,7 @@ class World:
             reader(self.now, name, fact)
 
     def _arm(self, process: Process) -> None:
-        deadline = process.machine.deadline
+        deadline = process.deadline = process.machine.deadline
         if deadline is None or not process.alive:
             return
         if process.alarm_at is None or deadline < process.alarm_at:
@@ -369,11 +370,10 @@ class World:
             self._wake(process)
 
     def _wake(self, process: Process) -> None:
-        deadline = process.machine.deadline
-        if process.alive and deadline is not None and deadline <= self.now:
+        if process.alive and process.deadline is not None and process.deadline <= self.now:
             self._note(f"{process.name} wakes")
-            self._step(process, lambda: process.machine.wake(self.now))
-            again = process.machine.deadline
+            self._step(process, process.machine.wake(self.now))
+            again = process.deadline
             process.futile = process.futile + 1 if again is not None and again <= self.now else 0
             assert process.futile < MAX_FUTILE_WAKES, f"{process.name} is always due (seed {self.seed})"
         else:
@@ -392,9 +392,9 @@ def _summary(data: bytes) -> str:
 def _described(event: Any) -> str:
     match event:
         case Datagram(data, flow):
-            return f"{flow.remote} {_summary(data)} #{hashlib.sha256(data).hexdigest()[:8]}"
+            return f"{flow.remote} {_summary(data)} #{crc32(data):08x}"
         case StreamData(data, flow):
-            return f"{flow.remote}#{flow.connection} {_summary(data)} #{hashlib.sha256(data).hexdigest()[:8]}"
+            return f"{flow.remote}#{flow.connection} {_summary(data)} #{crc32(data):08x}"
         case _:
             # What a machine's own events hold may be long; who it is about and how much there is tells them apart.
             return f"{type(event).__name__} {getattr(event, 'backend', '')} {len(getattr(event, 'data', b''))}"

@@ -1,0 +1,52 @@
+"""From a bridge back to a server without a click: when to leave the one for the other, and what not to hear twice.
+
+While two clients are joined directly, a server is given what they say as well. As soon as it sends out on one leg what
+came in on the other, its way is whole: from then on the client hears the server. What it has heard already on the
+direct way, which is the shorter one, is left out; nothing is missing, all that happens is that the way grows longer. A
+server that sends something else, because it transcodes, is waited for no longer than `PATIENCE_SECONDS`.
+
+Sans-I/O; `now` is monotonic seconds. Payloads are known by their hashes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+# From the first packet of the server on. Its jitter buffer and the learning of addresses take less.
+PATIENCE_SECONDS = 0.25
+# From the end of the bridge on, if the server says nothing at all.
+LIMIT_SECONDS = 1.0
+# What was sent on the direct way in the time that a packet takes through the server.
+REMEMBERED = 32
+
+
+class Handover:
+    """One client's passage from the direct way to the server."""
+
+    __slots__ = ("_direct", "_since", "_spoke_at", "done")
+
+    def __init__(self, now: float) -> None:
+        self.done = False  # the client hears the server
+        self._since = now
+        self._spoke_at: float | None = None  # when the server was first heard
+        self._direct: deque[int] = deque(maxlen=REMEMBERED)  # sent to the client directly, and not yet by the server
+
+    def direct(self, payload_hash: int, now: float) -> bool:
+        """A packet for the client came on the direct way; whether to send it."""
+        self.done = self.done or now >= self._since + LIMIT_SECONDS
+        if not self.done:
+            self._direct.append(payload_hash)
+        return not self.done
+
+    def served(self, payload_hash: int, now: float) -> bool:
+        """A packet for the client came from the server; whether to send it."""
+        if self._spoke_at is None:
+            self._spoke_at = now
+        times = self._direct.count(payload_hash)
+        late = now >= min(self._spoke_at + PATIENCE_SECONDS, self._since + LIMIT_SECONDS)
+        # What was sent several times, silence mostly, does not tell how far the server is.
+        self.done = self.done or late or times == 1
+        if self.done and times:
+            while self._direct.popleft() != payload_hash:
+                pass  # the server sends nothing before it any more
+        return self.done and not times

@@ -1,0 +1,49 @@
+"""Whether this machine has what is needed, and the promise that one run at a time uses the servers' addresses."""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.interop import servers
+from tests.interop.processes import stop_all
+
+LOCK = Path("/run/lock/haproxy_voip_interop")
+LOCK_SECONDS = 100.0  # for another run on this machine to end; less than a test's time limit
+TOOLS = ("sipp", "sipsak", "baresip", "kamailio", "kamcmd", "unshare", "setpriv", "ip")
+
+
+class Busy(Exception):
+    """Another run uses the addresses."""
+
+
+def what_is_missing() -> str | None:
+    """What keeps real servers from being run here, or None."""
+    if os.geteuid() != 0:
+        return "real servers need root (chroot, network namespaces)"
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if not servers.suite_is_there("bullseye"):
+        missing.append("Asterisk")
+    return f"not installed: {', '.join(missing)}; run tests/interop/setup.sh" if missing else None
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Nobody else on this machine uses the addresses until the end. Raises Busy."""
+    with LOCK.open("w") as lock:
+        until = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise Busy(f"another run has held {LOCK} for {LOCK_SECONDS} s") from None
+                time.sleep(0.2)
+        try:
+            yield
+        finally:
+            stop_all()

@@ -1,0 +1,34 @@
+"""`make test` fails when a test is skipped: a missing server must not look like a passed test."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tidy.source import ROOT
+
+SKIPPING = "import pytest\n\ndef test_one():\n    pytest.skip('no server here')\n\ndef test_other():\n    pass\n"
+
+
+def outcome(folder: Path, *options: str) -> tuple[int, str]:
+    (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
+    (folder / "test_it.py").write_text(SKIPPING)
+    asked = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, "test_it.py"]
+    ended = subprocess.run(asked, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return ended.returncode, ended.stdout
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_skipped_test_fails_the_run(tmp_path: Path, workers: str) -> None:
+    status, said = outcome(tmp_path, "--no-skips", "-n", workers)
+    assert status == 1 and "1 skipped, and none may be" in said
+
+
+def test_without_the_option_it_does_not(tmp_path: Path) -> None:
+    assert outcome(tmp_path)[0] == 0
+
+
+def test_all_that_make_runs_is_run_with_it() -> None:
+    runs = [line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if "-m pytest" in line]
+    assert runs and all("--no-skips" in line for line in runs)
