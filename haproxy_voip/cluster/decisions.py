@@ -56,6 +56,9 @@ class Decision(StrEnum):
     SUBSCRIBE_AGAIN = auto()
     """Subscribe at the next backend; its first NOTIFY carries the full state (RFC 6665 section 4.2.1.1) into the
     client's existing dialog."""
+    UNSUBSCRIBE = auto()
+    """NOTIFY the client that it is over, and to try again in a while (RFC 6665 section 4.1.3, "probation"): what there
+    is to know may change before a backend returns, and a lamp that shows nothing is better than one that lies."""
     SEND_AGAIN = auto()
     """Send the request to the next backend, once: a request that killed one backend must not kill them all."""
     REFUSE = auto()
@@ -79,12 +82,13 @@ _MOVED: dict[Thing, Decision] = {
     Thing.REQUEST_UNSAFE: Decision.REFUSE,
 }
 
-# Without one, these differ. Registrations and subscriptions wait for the first backend that returns.
+# Without one, these differ. Registrations wait for the first backend that returns.
 _STRANDED: dict[Thing, Decision] = {
     Thing.CALL_PENDING: Decision.REFUSE_FOR_NOW,
     Thing.CALL_RINGING_FROM_PHONE: Decision.REFUSE_FOR_NOW,
     Thing.CALL_RINGING_TO_PHONE: Decision.CANCEL,
     Thing.CALL_ANSWERED: Decision.HANG_UP,
+    Thing.SUBSCRIPTION: Decision.UNSUBSCRIBE,
     Thing.REQUEST_SAFE: Decision.REFUSE_FOR_NOW,
 }
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from haproxy_voip.commands import DONE, REFUSED, Parsers
-from haproxy_voip.commands.options import add_json, configuration
+from haproxy_voip.commands.options import add_json, configuration, sentence
 from haproxy_voip.configuration.errors import ConfigErrors
 from haproxy_voip.configuration.load import load
 from haproxy_voip.configuration.model import Config
@@ -15,7 +15,8 @@ from haproxy_voip.configuration.model import Config
 
 def add(parsers: Parsers) -> None:
     """Tell argparse."""
-    parser = parsers.add_parser("check", help="say everything that is wrong with a configuration")
+    text = "say everything that is wrong with a configuration"
+    parser = parsers.add_parser("check", help=text, description=sentence(text))
     parser.add_argument("file", type=Path, metavar="FILE", help="the configuration")
     add_json(parser)
     parser.set_defaults(command=check)

@@ -9,13 +9,13 @@ from typing import Any
 
 from haproxy_voip.commands import DONE, REFUSED, UNREACHABLE, Failure, Parsers
 from haproxy_voip.commands.failovers import failovers
-from haproxy_voip.commands.options import add_control, add_json, control_path
+from haproxy_voip.commands.options import add_control, add_json, control_path, sentence
 from haproxy_voip.commands.tables import described
 from haproxy_voip.edge.control_client import ControlError, request
 
 NAMED = {
     "drain": "give a backend nothing new; what is on it stays until it ends",
-    "maint": "take a backend out: as drain, and it is not checked",
+    "maint": "take a backend out: everything on it moves or ends at once, as if it were down; it is still checked",
     "ready": "end drain or maint",
     "switch": "make this backend the active one for everything new",
 }
@@ -23,10 +23,11 @@ NAMED = {
 
 def add(parsers: Parsers) -> None:
     """Tell argparse."""
-    status = parsers.add_parser("status", help="what the running proxy is doing")
+    text = "what the running proxy is doing"
+    status = parsers.add_parser("status", help=text, description=sentence(text))
     _add_common(status, show_status)
     for name, text in NAMED.items():
-        parser = parsers.add_parser(name, help=text)
+        parser = parsers.add_parser(name, help=text, description=sentence(text))
         parser.add_argument("name", metavar="NAME", help="a backend, as the configuration names it")
         _add_common(parser, change)
         parser.set_defaults(asked=name)

@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 
 from haproxy_voip.commands import DONE, Parsers
-from haproxy_voip.commands.options import configuration
+from haproxy_voip.commands.options import configuration, sentence
 
 
 def add(parsers: Parsers) -> None:
     """Tell argparse."""
-    parser = parsers.add_parser("run", help="run the proxy in the foreground until SIGTERM or SIGINT")
+    text = "run the proxy in the foreground until SIGTERM or SIGINT"
+    parser = parsers.add_parser("run", help=text, description=sentence(text))
     parser.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="the configuration")
     parser.set_defaults(command=run)
 

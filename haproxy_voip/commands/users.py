@@ -10,7 +10,7 @@ from pathlib import Path
 
 from haproxy_voip.commands import DONE, REFUSED, Failure, Parsers
 from haproxy_voip.commands.control import ask
-from haproxy_voip.commands.options import add_control, add_json, configuration
+from haproxy_voip.commands.options import add_control, add_json, one_value
 from haproxy_voip.commands.tables import table
 from haproxy_voip.configuration import users
 from haproxy_voip.configuration.errors import ConfigErrors
@@ -63,7 +63,7 @@ def add_user(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"user": options.name, "realm": realm, "file": str(path), "running_proxy_told": told}))
     else:
-        print(f"{path}: {options.name} added; " + ("the running proxy knows" if told else "no running proxy was told"))
+        print(f"{path}: {options.name} saved; " + ("the running proxy knows" if told else "no running proxy was told"))
     return DONE
 
 
@@ -94,10 +94,10 @@ def _path(options: argparse.Namespace) -> Path:
         return Path(options.users)
     if options.config is None:
         raise Failure(REFUSED, "which users file? name it with --users FILE, or the configuration with -c FILE")
-    path = configuration(options.config).users
+    path = one_value(options.config, "users")
     if path is None:
         raise Failure(REFUSED, f"{options.config}: names no users file; add `users: users.yaml` to it")
-    return path
+    return Path(path)
 
 
 def _load(path: Path) -> users.Users:
@@ -113,7 +113,7 @@ def _realm(options: argparse.Namespace, path: Path) -> str:
     if path.exists():
         return _load(path).realm
     if options.config is not None:
-        return configuration(options.config).proxy.domain
+        return str(one_value(options.config, "proxy.domain"))
     raise Failure(REFUSED, f"{path} does not exist yet; say its realm with --realm, usually the proxy's domain")
 
 

@@ -39,12 +39,26 @@ def load(path: Path) -> Config:
     return config
 
 
+def load_one(path: Path, key: str) -> Any:
+    """The value at a key path such as `proxy.domain`, or its default, whatever else is wrong in the file.
+
+    A file it names need not be there. Raises ConfigErrors when this one value cannot be had.
+    """
+    node, _ = parse(path, read_text(path, MAX_CONFIG_BYTES))
+    walk = _Walk(path, [], open_files=False)
+    value = walk.one(Config, node, key.split("."))
+    if walk.errors:
+        raise ConfigErrors(walk.errors)
+    return value
+
+
 class _Walk:
     """One pass over the tree; remembers where each key stands and what was wrong."""
 
-    def __init__(self, path: Path, errors: list[ConfigError]) -> None:
+    def __init__(self, path: Path, errors: list[ConfigError], *, open_files: bool = True) -> None:
         self.path = path
         self.errors = errors
+        self.open_files = open_files
         self.lines: dict[str, int] = {}
 
     def wrong(self, key: str, problem: str, remedy: str, line: int | None = None) -> None:
@@ -83,6 +97,24 @@ class _Walk:
             complete = complete and not field.required
         return section(**values) if complete else None
 
+    def one(self, section: type, node: Node, names: Sequence[str], path: str = "") -> Any:
+        """The value these names lead to."""
+        name, *rest = names
+        field = next(field for field in fields_of(section) if field.name == name)
+        here = f"{path}.{name}" if path else name
+        if not isinstance(node, Mapped):
+            self.wrong(path, "takes keys with values, not a single value", "write key: value below it", node.line)
+        elif name not in node.entries:
+            if field.required:
+                self.wrong(here, "missing", _example(field), node.line)
+            return field.default
+        elif rest:
+            assert field.section is not None
+            return self.one(field.section, node.entries[name], rest, here)
+        else:
+            return self.value(field, node.entries[name], here)
+        return None
+
     def unknown(self, path: str, name: str, known: Sequence[str], *, top: bool) -> None:
         """A key the model does not have: not yet, misspelt, or never heard of."""
         if top and name in NOT_YET_SUPPORTED:
@@ -120,6 +152,8 @@ class _Walk:
         """A file name anchored at the configuration's folder, if it can be read."""
         assert isinstance(value, Path)
         found = self.path.parent / value
+        if not self.open_files:
+            return found
         try:
             with found.open("rb"):
                 return found

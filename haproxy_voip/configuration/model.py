@@ -68,8 +68,8 @@ class ProxyConfig:
     sip: SipConfig
     """Listeners."""
     digest: tuple[Annotated[DigestAlgorithm, Choice(("SHA-256", "MD5"))], ...] = ("SHA-256", "MD5")
-    """Algorithms offered to phones, in this order (RFC 8760). `[MD5]` for old phones that fail over what they do not know.
-    One that not every user's secret is good for is never offered."""
+    """Algorithms offered to phones, in this order (RFC 8760). `[MD5]` for old phones that fail over what they do not
+    know. One that not every user's secret is good for is never offered."""
     tls: TlsConfig | None = None
     """Certificate and key. Default: none; then there can be no `tls:` listener."""
 

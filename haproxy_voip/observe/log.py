@@ -24,11 +24,13 @@ from haproxy_voip.proxy.facts import (
     CallEnded,
     CallStarted,
     FailoverRecord,
+    MediaCarried,
     MediaTrouble,
     MessageRefused,
     Registered,
     RegistrationRefused,
     RegistrationsPaused,
+    SessionFailed,
     Unregistered,
 )
 
@@ -54,6 +56,8 @@ LEVELS: dict[type, LogLevel] = {
     RegistrationsPaused: "warning",
     BackendRestarted: "warning",
     MediaTrouble: "warning",
+    MediaCarried: "debug",
+    SessionFailed: "error",
     BackendDown: "warning",
     FailoverRecord: "warning",
 }

@@ -156,4 +156,4 @@ class Admin:
 
 def _row(record: FailoverRecord, now: float) -> dict[str, Any]:
     fields = asdict(record)
-    return {"age_seconds": round(now - fields.pop("at"), 3), **fields}
+    return {"age_seconds": round(now - fields.pop("judged_at"), 3), **fields}

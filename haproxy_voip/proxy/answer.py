@@ -52,6 +52,11 @@ class AnswerAwaitingAck:
         self._shared.alarms.set(self, None)
         self._leg.answers.pop(self.cseq, None)
 
+    def end(self, reason: str, now: float) -> list[Output]:
+        """Its session cannot go on."""
+        self.stop()
+        return self._leg.bridge.end(reason, now)
+
     def wake(self, now: float) -> list[Output]:
         """Send it again, or give up: "the dialog is confirmed, but the session SHOULD be terminated"."""
         if now >= self._gives_up_at:

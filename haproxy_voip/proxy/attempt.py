@@ -159,6 +159,10 @@ class Attempt:
 
     # -- ending it ----------------------------------------------------------------------------------
 
+    def end(self, reason: str, now: float) -> list[Output]:
+        """Its call cannot go on."""
+        return self._call.end(reason, now)
+
     def _finish(self) -> None:
         self.over = True
         self.forget_legs()

@@ -20,9 +20,10 @@ from haproxy_voip.proxy.facts import CallAnswered, CallEnded, CallMoved, CallSta
 from haproxy_voip.proxy.forward import Forward
 from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.leg import Leg, Side
-from haproxy_voip.proxy.media import CallMedia, Place, carries_sdp
+from haproxy_voip.proxy.media import CallMedia, carries_sdp
 from haproxy_voip.proxy.session import TRANSFER_SECONDS, Session
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.stream import Place
 from haproxy_voip.proxy.survival import Survival
 from haproxy_voip.proxy.topology import TOKEN_HEADER
 from haproxy_voip.proxy.unclaimed import CLAIM_SECONDS, Heard, Unclaimed
@@ -59,6 +60,7 @@ class Call:
     __slots__ = (
         "_ended_at", "_heard", "_home", "_shared", "_started_at", "answered_at", "attempt", "backend", "callee",
         "callee_leg", "caller", "caller_name", "media", "origin", "partner", "session", "state", "survival", "token",
+        "transferred",
         "tried", "unclaimed", "user",
     )  # fmt: skip
 
@@ -81,6 +83,7 @@ class Call:
         self.origin = incoming.request.get(TOKEN_HEADER)  # the call of a client that this one is the other end of
         self.survival: Survival | None = None  # answered, and no backend carries it
         self.partner: Call | None = None  # whose client our client is joined to meanwhile
+        self.transferred = False  # who its other end is may have changed
         self._heard: Heard = (None, None)  # the last provisional response
         self.session = Session(shared, self.media)
         self._started_at = now
@@ -276,6 +279,9 @@ class Call:
             return self._shared.answer(transaction, response_to(request, 200), now)
         self.accept(request, leg)
         assert leg.peer is not None
+        if request.method == "REFER" or (request.method == "INVITE" and leg.side is Side.BACKEND):
+            self.transferred = self.transferred or request.method == "REFER"
+            self._home.unlearn(self)
         return Forward(self._shared, transaction, leg, leg.peer).start(now)
 
     def _bye(self, leg: Leg, transaction: ServerTransaction, now: float) -> list[Output]:

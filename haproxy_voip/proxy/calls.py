@@ -13,6 +13,7 @@ from haproxy_voip.proxy.claims import Claims
 from haproxy_voip.proxy.facts import BackendRemembered
 from haproxy_voip.proxy.farewell import Silent
 from haproxy_voip.proxy.invitation import Invitation
+from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.moves import Moves
 from haproxy_voip.proxy.pairing import conversations
@@ -99,6 +100,11 @@ class Calls:
         """Do this once the backend knows a contact of the callee."""
         return self._upstream.before_call_to(callee, backend, place, now)
 
+    def unlearn(self, call: Call) -> None:
+        """Who its other end is may change: what was heard until now proves nothing any more."""
+        for stream in call.media.streams:
+            self.fingerprints.forget(stream)
+
     def rehome(self, call: Call, backend: str) -> None:
         """The call is on another backend now."""
         self._by_backend[call.backend].pop(call, None)
@@ -117,14 +123,15 @@ class Calls:
         """Everything on this backend moves or ends; `moves` is told which. `alive`: it hears what we tell it."""
         here = [call for call in self._by_backend[backend] if call.caller is not None]
         # Who is not carried by a backend waits to be claimed, or gives up, as before this one died again.
-        outputs = self._join(here)
+        outputs = apart(lambda name, at: self._join(here, now), backend, now)
         for call in here:
-            outputs += self._carry_out(call, moves, alive, now)
+            outputs += apart(lambda one, at: self._carry_out(one, moves, alive, at), call, now)
         return outputs
 
-    def _join(self, calls: list[Call]) -> list[Output]:
+    def _join(self, calls: list[Call], now: float) -> list[Output]:
         """Let those who talk to each other hear each other before anything else is done."""
         outputs: list[Output] = []
+        self.fingerprints.advance(now)
         for call, partner in conversations(calls, self.fingerprints.partner_of).items():
             if call.partner is None and call.media.join(partner.media):
                 call.partner, partner.partner = partner, call

@@ -10,6 +10,7 @@ from haproxy_voip.proxy.backends import Backends, Judgement, Returned, Verdict
 from haproxy_voip.proxy.calls import Calls
 from haproxy_voip.proxy.facts import BackendRestarted, FailoverRecord
 from haproxy_voip.proxy.inquiry import Inquiries
+from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.moves import Moves
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.subscriptions import Subscriptions
@@ -47,8 +48,8 @@ class Evacuation:
                 case Verdict(backend, down):
                     outputs += self._leave(backend, down, now)
                 case Returned(backend):
-                    outputs += self._calls.returned(backend, now)
-                    outputs += self._upstream.came(backend, now)
+                    outputs += apart(self._calls.returned, backend, now)
+                    outputs += apart(self._upstream.came, backend, now)
                 case BackendRestarted(backend):
                     outputs += [item, *self._remind(backend, now)]
                 case ActiveChanged(old, new):
@@ -58,7 +59,7 @@ class Evacuation:
                     outputs.append(item)
         for item in judged:
             if isinstance(item, BackendDown):  # in maintenance there is nothing to leave, but nobody to ask either
-                outputs += self._upstream.went(item.backend, now)
+                outputs += apart(self._upstream.went, item.backend, now)
         return outputs
 
     def _leave(self, backend: str, down: BackendDown | None, now: float) -> list[Output]:
@@ -69,12 +70,12 @@ class Evacuation:
         if self._shared.config.registration == "active":
             moves.move("registrations", self._upstream.counts(backend)[0] if successor is not None else 0)
         if down is not None:
-            outputs += self._upstream.went(backend, now)
+            outputs += apart(self._upstream.went, backend, now)
         outputs += self._calls.evacuate(backend, moves, down is None, now)
         outputs += self._inquiries.evacuate(backend, moves, now)
         outputs += self._subscriptions.evacuate(backend, successor, moves, now)
         if down is None:
-            outputs += self._upstream.left(backend, now)
+            outputs += apart(self._upstream.left, backend, now)
         record = FailoverRecord(
             backend,
             successor,
@@ -93,14 +94,14 @@ class Evacuation:
             return []
         outputs: list[Output] = []
         if new is not None:
-            outputs += self._upstream.came(new, now)
+            outputs += apart(self._upstream.came, new, now)
         if old is not None and self._backends.detectors[old].up:
-            outputs += self._upstream.left(old, now)
+            outputs += apart(self._upstream.left, old, now)
         return outputs
 
     def _remind(self, backend: str, now: float) -> list[Output]:
         """The backend was away too short to be missed. What it was told it must be told again; what was on it may
         have ended, and each kind finds out in a way that does no harm if all is well."""
-        outputs = self._upstream.restarted(backend, now)
-        outputs += self._calls.restarted(backend, now)
-        return outputs + self._subscriptions.restarted(backend, now)
+        outputs = apart(self._upstream.restarted, backend, now)
+        outputs += apart(self._calls.restarted, backend, now)
+        return outputs + apart(self._subscriptions.restarted, backend, now)

@@ -79,6 +79,12 @@ class Forward:
         self.transaction, outputs = self._shared.ask(request, self.sent_on.flow, self, now)
         return before + outputs
 
+    def end(self, reason: str, now: float) -> list[Output]:
+        """It cannot go on, and nobody knows what the two sides agree on now."""
+        refused = [] if (self.server.last_status or 0) >= 200 else self._shared.refuse(self.server, 500, now)
+        self._leave(over=True)
+        return refused + self.sent_on.bridge.end(reason, now)
+
     # -- the answer ---------------------------------------------------------------------------------
 
     def response(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:

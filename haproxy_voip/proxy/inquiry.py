@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from haproxy_voip.cluster.decisions import Decision, Thing, decide, safe_to_repeat
 from haproxy_voip.proxy.challenges import Challenges
 from haproxy_voip.proxy.invitation import Invitation
+from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.leg import Side
 from haproxy_voip.proxy.moves import Moves
 from haproxy_voip.proxy.shared import Output, Shared
@@ -122,6 +123,10 @@ class Inquiry:
         self.drop()
         return self._home.shared.refuse(self.server, status, now)
 
+    def end(self, reason: str, now: float) -> list[Output]:
+        """It cannot go on."""
+        return self.refuse(500, now)
+
     def drop(self) -> None:
         """Nobody waits for it any more."""
         self._home.forget(self)
@@ -181,6 +186,6 @@ class Inquiries:
                 inquiry.drop()  # who asked is dead
                 self.shared.transactions.abandon(inquiry.server)
                 continue
-            outputs += inquiry.elsewhere(504, now)
+            outputs += apart(lambda one, at: one.elsewhere(504, at), inquiry, now)
             (moves.move if inquiry in self._by_backend[inquiry.target.backend] else moves.lose)("requests in flight")
         return outputs

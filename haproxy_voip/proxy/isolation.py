@@ -38,7 +38,7 @@ def apart(
     now: float,
     end: Callable[[Thing, float], list[Output]] = ended,
 ) -> list[Output]:
-    """What `act` says of this thing. If it raises: a fact, and what `end` says, as far as that goes well."""
+    """What `act` says of this thing (a string only names it). If it raises: a fact, and what `end` says if it can."""
     try:
         return act(thing, now)
     except Exception as error:  # noqa: BLE001 - a mistake of ours, so it may be any
@@ -50,10 +50,10 @@ def apart(
 
 
 def _told(thing: object, error: Exception) -> SessionFailed:
-    token = getattr(thing, "token", "")
+    name = thing if isinstance(thing, str) else f"{type(thing).__name__} {getattr(thing, 'token', '')}".rstrip()
     frames = [
         f"{frame.f_globals.get('__name__')}:{line} {frame.f_code.co_name}"
         for frame, line in traceback.walk_tb(error.__traceback__)
     ]
     where = " < ".join(frames[:0:-1][:MAX_FRAMES] or frames)  # without `apart` itself
-    return SessionFailed(f"{type(thing).__name__} {token}".rstrip(), f"{type(error).__name__}: {error}", where)
+    return SessionFailed(name, f"{type(error).__name__}: {error}", where)

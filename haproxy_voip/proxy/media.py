@@ -9,14 +9,16 @@ An offer takes effect at once, since media may come before the answer. It is tak
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, cast
 
-from haproxy_voip.core.address import Address, Flow
+from haproxy_voip.core.address import Address
 from haproxy_voip.proxy.effects import InstallStream, RemoveStream
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.shared import Output, Shared
-from haproxy_voip.rtp.flow import DEFAULT_CLOCK_HZ, Party, PayloadTypes, StreamPlan
+from haproxy_voip.proxy.stream import Place, Spot, Stream, clock_of, payload_types
+from haproxy_voip.rtp.flow import Party, StreamPlan
+from haproxy_voip.rtp.payload_types import can_be_joined
 from haproxy_voip.rtp.ports import NoPorts
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import Message
@@ -25,7 +27,6 @@ from haproxy_voip.sip.sdp import (
     MediaSection,
     OriginKeeper,
     Rewrite,
-    codecs,
     codecs_equal,
     locate_sdp,
     parse,
@@ -44,56 +45,6 @@ def carries_sdp(message: Message) -> bool:
     if content_type == SDP:
         return True
     return content_type.startswith("multipart/") and locate_sdp(message.get("content-type"), message.body) is not None
-
-
-@dataclass(slots=True)
-class Spot:
-    """What we know of one side of a stream."""
-
-    port: int  # our even port there
-    remote: Address | None = None
-    remote_rtcp: Address | None = None
-    mux: bool = False
-    receives: bool = True
-    payload_types: PayloadTypes = ()  # what its SDP asks for
-    sends: PayloadTypes = ()  # what it was told to send, which outlives whoever told it
-
-
-@dataclass(slots=True)
-class Stream:
-    """One m-line."""
-
-    number: int
-    kind: Literal["rtp", "udptl"]
-    client: Spot
-    backend: Spot
-    generation: int = 0
-    clock_hz: int = DEFAULT_CLOCK_HZ
-    bridge: int | None = None  # the stream whose client hears ours while no backend carries the call
-    comfort: bool = False  # nobody is there to be heard; a little noise says that the line is not dead
-
-    def spot(self, side: Side) -> Spot:
-        """One side of it."""
-        return self.client if side is Side.CLIENT else self.backend
-
-    def copy(self) -> Stream:
-        """The same, to be changed apart from this one."""
-        return replace(self, client=replace(self.client), backend=replace(self.backend))
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where one side's media meets us and where its signalling comes from."""
-
-    listen: str  # the address our ports are bound to
-    advertised: str  # the address its SDP says
-    signalling_host: str
-
-    @classmethod
-    def on(cls, shared: Shared, flow: Flow) -> Place:
-        """For a side that is spoken to on this flow."""
-        config = shared.config
-        return cls(config.media_listen(flow.local), config.media_address(flow.local), flow.remote.host)
 
 
 @dataclass(slots=True)
@@ -129,15 +80,18 @@ class CallMedia:
         sdp = self.written(description, came_from.other, to)
         return replace_sdp(message.get("content-type"), message.body, sdp)
 
-    def hear(self, message: Message, side: Side) -> Description | None:
-        """What this message from this side says of its media, None for nothing. Raises MessageError."""
+    def hear(self, message: Message, side: Side, told: bool = True) -> Description | None:
+        """What this message from this side says of its media, None for nothing; `told`: the other side is told.
+
+        Raises MessageError.
+        """
         found = locate_sdp(message.get("content-type"), message.body)
         if found is None:
             return None
         if (message.get("content-encoding") or "identity").lower() != "identity":
             raise MessageError("a session description in a content encoding", status=415)
         description = parse(message.body[found])
-        self.learn(description, side)
+        self.learn(description, side, told)
         return description
 
     def written(self, description: Description, side: Side, to: Leg | None) -> bytes:
@@ -160,7 +114,7 @@ class CallMedia:
             leg.origin = origin
         return origin
 
-    def learn(self, description: Description, side: Side) -> None:
+    def learn(self, description: Description, side: Side, told: bool = True) -> None:
         """Note where this side wants its media, and plan accordingly. Raises MessageError when ports are short."""
         if self._released:
             raise MessageError("the call is over", status=481)
@@ -178,9 +132,10 @@ class CallMedia:
             spot.remote = section.address if used else None
             spot.remote_rtcp = section.rtcp_address if used else None
             spot.mux, spot.receives = section.mux, section.receives and used
-            spot.payload_types = _payload_types(description, section)
-            stream.spot(side.other).sends = spot.payload_types
-            stream.clock_hz = _clock(spot.payload_types)
+            spot.payload_types = payload_types(description, section)
+            if told:
+                stream.spot(side.other).sends = spot.payload_types
+            stream.clock_hz = clock_of(spot.payload_types)
             self._plan(stream)
         self._last[side] = description
 
@@ -241,10 +196,13 @@ class CallMedia:
 
     # -- the relay ----------------------------------------------------------------------------------
 
-    def _plan(self, stream: Stream) -> None:
+    def _plan(self, stream: Stream, handover: bool = False) -> None:
         stream.generation += 1
+        self._plans.append(InstallStream(self._planned(stream, handover)))
+
+    def _planned(self, stream: Stream, handover: bool = False) -> StreamPlan:
         client, backend = self._party(stream, Side.CLIENT), self._party(stream, Side.BACKEND)
-        plan = StreamPlan(
+        return StreamPlan(
             stream.number,
             stream.kind,
             client,
@@ -252,11 +210,11 @@ class CallMedia:
             stream.generation,
             stream.clock_hz,
             bridge=stream.bridge,
+            handover=handover,
             comfort_noise=stream.comfort,
             prints=stream.kind == "rtp",
             encrypted=self._encrypted,
         )
-        self._plans.append(InstallStream(plan))
 
     def _party(self, stream: Stream, side: Side) -> Party:
         place, spot = self._places[side], stream.spot(side)
@@ -287,7 +245,10 @@ class CallMedia:
         pairs = [
             (ours, theirs)
             for ours, theirs in zip(self._streams, other._streams, strict=False)
-            if ours is not None and theirs is not None and ours.kind == theirs.kind == "rtp"
+            if ours is not None
+            and theirs is not None
+            and ours.kind == theirs.kind == "rtp"
+            and can_be_joined(self._planned(ours), other._planned(theirs))
         ]
         for ours, theirs in pairs:
             ours.bridge, theirs.bridge = theirs.number, ours.number
@@ -296,11 +257,12 @@ class CallMedia:
         return bool(pairs)
 
     def part(self) -> None:
-        """A backend carries the call again."""
+        """A backend carries the call again; who was joined hears the other until media come from there."""
         for stream in self._streams:
             if stream is not None and (stream.bridge is not None or stream.comfort):
+                joined = stream.bridge is not None
                 stream.bridge, stream.comfort = None, False
-                self._plan(stream)
+                self._plan(stream, handover=joined)
 
     def comfort(self, wanted: bool) -> None:
         """Whether our client is to hear comfort noise until media come for it."""
@@ -385,17 +347,3 @@ def _rejects(description: Description, index: int) -> bool:
         return False
     section = description.medias[index]
     return section.rejected or section.carrier is None
-
-
-def _payload_types(description: Description, section: MediaSection) -> PayloadTypes:
-    """What each payload type of the m-line means; formats that are no numbers are not told."""
-    return tuple([(int(name), codec) for name, (codec, _) in codecs(description, section).items() if name.isdigit()])
-
-
-def _clock(payload_types: PayloadTypes) -> int:
-    """The clock rate of the first format, hertz (RFC 8866 section 6.6)."""
-    for _, codec in payload_types:
-        rate = codec.partition("/")[2].partition("/")[0]
-        if rate.isdigit():
-            return int(rate) or DEFAULT_CLOCK_HZ
-    return DEFAULT_CLOCK_HZ

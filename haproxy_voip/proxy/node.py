@@ -37,6 +37,7 @@ from haproxy_voip.proxy.events import (
 )
 from haproxy_voip.proxy.facts import MediaTrouble, MessageRefused
 from haproxy_voip.proxy.inquiry import Inquiries
+from haproxy_voip.proxy.isolation import apart, ended
 from haproxy_voip.proxy.leg import Legs
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.reception import Parts, Reception
@@ -136,7 +137,7 @@ class Node:
             sleeper = alarms.pop(now)
             if sleeper is None:
                 break
-            outputs += sleeper.wake(now)
+            outputs += apart(lambda one, at: one.wake(at), sleeper, now)
         return outputs
 
     @property
@@ -232,16 +233,24 @@ class Node:
                 case Send():
                     outputs.append(item)
                 case RequestReceived():
-                    outputs += self._reception.request(item, now)
+                    outputs += apart(self._reception.request, item, now, self._cannot)
                 case ResponseReceived(transaction, response):
-                    outputs += self._response(transaction, response, now)
+                    outputs += apart(self._response, item, now, _owner_ended)
                 case TimedOut(transaction):
-                    outputs += _owner(transaction).failed(transaction, "no answer", now)
+                    outputs += apart(_timed_out, item, now, _owner_ended)
                 case TransportFailed(transaction):
-                    outputs += _owner(transaction).failed(transaction, "connection failed", now)
+                    outputs += apart(_transport_failed, item, now, _owner_ended)
         return outputs
 
-    def _response(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
+    def _cannot(self, item: RequestReceived, now: float) -> list[Output]:
+        """A mistake of ours met this request."""
+        transaction = item.transaction
+        if transaction is None or (transaction.last_status or 0) >= 200:
+            return []
+        return self._shared.refuse(transaction, 500, now)
+
+    def _response(self, item: ResponseReceived, now: float) -> list[Output]:
+        transaction, response = item.transaction, item.response
         owner = _owner(transaction)
         try:
             return owner.response(transaction, response, now)
@@ -310,6 +319,18 @@ def _answered_to_source(request: Request, status: int, flow: Flow) -> list[Send]
     """For a request whose Via cannot be read: the flow it came by is as good (RFC 3581 section 4)."""
     data = response_to(request, status).encode()
     return [] if b"\0" in data else [Send(flow, data)]
+
+
+def _timed_out(item: TimedOut, now: float) -> list[Output]:
+    return _owner(item.transaction).failed(item.transaction, "no answer", now)
+
+
+def _transport_failed(item: TransportFailed, now: float) -> list[Output]:
+    return _owner(item.transaction).failed(item.transaction, "connection failed", now)
+
+
+def _owner_ended(item: ResponseReceived | TimedOut | TransportFailed, now: float) -> list[Output]:
+    return ended(_owner(item.transaction), now)
 
 
 def _owner(transaction: ClientTransaction) -> Owner:

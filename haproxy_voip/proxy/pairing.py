@@ -7,7 +7,7 @@ From the surest down:
 2. *Address*: the SDP of the backend names our own port of the other call, as Asterisk's `direct_media` does.
 3. *Token*: the INVITE to the callee carries the header we put into the caller's (a backend that is a proxy).
 4. *Who called whom*: the one call was for the very user, from the very caller, of the other, and the backend answered
-   it in the moment that user answered; and no third call could be meant.
+   it in the moment that user answered; no third call could be meant, and neither was transferred since.
 
 The first three are evidence of the backend's own doing and overrule the last.
 """
@@ -33,7 +33,7 @@ def conversations(calls: Iterable[Call], heard: Callable[[int], int | None]) -> 
     """Each call that has a partner -> that partner, both ways. `heard` is the fingerprints' word on two streams."""
     answered = [call for call in calls if call.answered_at is not None]
     certain = _agreed([_by_media(answered, heard), _by_address(answered), _by_token(answered)])
-    rest = [call for call in answered if call not in certain]
+    rest = [call for call in answered if call not in certain and not call.transferred]
     return certain | _mutual(_by_names(rest))
 
 
@@ -43,9 +43,15 @@ def _by_media(calls: list[Call], heard: Callable[[int], int | None]) -> list[tup
     for stream, call in owner.items():
         partner = heard(stream)
         other = owner.get(partner) if partner is not None else None
-        if other is not None and other is not call:
+        if other is not None and other is not call and not _in_one_room(call, other):
             found.append((call, other))
     return found
+
+
+def _in_one_room(one: Call, other: Call) -> bool:
+    """Two clients that called the same number are in a conference or a queue there, not in a conversation of two."""
+    both_call = one.callee.side is other.callee.side is Side.BACKEND
+    return both_call and one.callee.name == other.callee.name
 
 
 def _by_address(calls: list[Call]) -> list[tuple[Call, Call]]:

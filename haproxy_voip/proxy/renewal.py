@@ -42,6 +42,11 @@ class Renewal:
         self._transaction, outputs = self._shared.ask(request, self._subscription.target.flow, self, now)
         return outputs
 
+    def end(self, reason: str, now: float) -> list[Output]:
+        """Its subscription cannot go on."""
+        self._home.renewed(self._subscription)
+        return self._subscription.end(reason, now)
+
     def abandon(self) -> None:
         """Whoever was asked is gone as well."""
         if self._transaction is not None:

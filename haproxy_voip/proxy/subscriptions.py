@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from haproxy_voip.cluster.decisions import Decision, Thing, decide
 from haproxy_voip.core.address import Flow
 from haproxy_voip.proxy.inquiry import Inquiry
+from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.leg import Leg
 from haproxy_voip.proxy.moves import Moves
 from haproxy_voip.proxy.renewal import Renewal
@@ -131,13 +133,16 @@ class Subscriptions:
         """Subscribe again at the successor, or tell the subscribers."""
         outputs: list[Output] = []
         for subscription in list(self._by_backend[backend]):
-            if successor is not None and subscription.movable and subscription.remaining(now) > 0:
-                moves.move("subscriptions")
-                outputs += self.move(subscription, successor, now)
-            else:
-                moves.lose("subscriptions")
-                outputs += subscription.terminate("probation", now)
+            outputs += apart(lambda one, at: self._carry_out(one, successor, moves, at), subscription, now)
         return outputs
+
+    def _carry_out(self, subscription: Subscription, successor: str | None, moves: Moves, now: float) -> list[Output]:
+        another = successor is not None and subscription.movable and subscription.remaining(now) > 0
+        if successor is not None and decide(Thing.SUBSCRIPTION, another=another) is Decision.SUBSCRIBE_AGAIN:
+            moves.move("subscriptions")
+            return self.move(subscription, successor, now)
+        moves.lose("subscriptions")
+        return subscription.terminate("probation", now)
 
     def restarted(self, backend: str, now: float) -> list[Output]:
         """The backend forgot them. If it did not after all, its NOTIFYs in the old dialogs get 481 and it ends them."""

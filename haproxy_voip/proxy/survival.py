@@ -18,8 +18,9 @@ from haproxy_voip.proxy.attempt import Attempt
 from haproxy_voip.proxy.caller import Caller, Incoming
 from haproxy_voip.proxy.facts import CallMoved, CallStranded
 from haproxy_voip.proxy.leg import Leg, Side
-from haproxy_voip.proxy.media import SDP, Place
+from haproxy_voip.proxy.media import SDP
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.stream import Place
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import Response, header, response_to
 from haproxy_voip.sip.sdp import parse
@@ -134,7 +135,7 @@ class Survival:
         """It takes the call."""
         call = self._call
         try:
-            call.media.hear(response, Side.BACKEND)
+            call.media.hear(response, Side.BACKEND, told=False)
         except MessageError as error:
             return farewell.bye(self._shared, leg, [], now) + self.give_up(error.reason, now)
         assert call.attempt is not None
@@ -163,7 +164,7 @@ class Survival:
         call.rehome(backend)
         caller = call.caller = Caller(self._shared, call, Side.BACKEND, incoming)
         call.media.forget(Side.BACKEND, Place.on(self._shared, incoming.flow))
-        offer = call.media.hear(incoming.request, Side.BACKEND)
+        offer = call.media.hear(incoming.request, Side.BACKEND, told=False)
         leg = caller.pair(self.leg)
         caller.keep(leg)
         answer = response_to(incoming.request, 200, None, leg.dialog.local_tag)

@@ -9,8 +9,8 @@ from haproxy_voip.proxy.caller import Caller, Incoming
 from haproxy_voip.proxy.facts import CallMoved
 from haproxy_voip.proxy.farewell import Silent
 from haproxy_voip.proxy.leg import Leg, Side
-from haproxy_voip.proxy.media import Place
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.stream import Place
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.grammar import parse_number
 from haproxy_voip.sip.headers import RSEQ_MAX, RAck
@@ -84,7 +84,9 @@ class Unclaimed:
         call.caller = Caller(self._shared, call, Side.BACKEND, incoming)
         call.media.forget(Side.BACKEND, Place.on(self._shared, incoming.flow))
         try:
-            call.media.hear(incoming.request, Side.BACKEND)  # for the relay; the phone has an equal offer already
+            call.media.hear(
+                incoming.request, Side.BACKEND, told=False
+            )  # for the relay; the phone has an equal offer already
         except MessageError as error:
             return [moved, *call.refuse(error.status, error.reason, now)]
         call.progressed(now)

@@ -237,9 +237,7 @@ class Fingerprints:
         talker, listener = match.talker, match.listener
         if match.at <= max(self._anew_at.get(talker, 0.0), self._anew_at.get(listener, 0.0)):
             return
-        if all(other == listener for other, _ in self._standing(talker)) and all(
-            other == talker for other, _ in self._standing(listener)
-        ):
+        if self._only(talker, listener) and self._only(listener, talker):
             evidence = self._between(talker, listener)
             evidence.by(talker).append(match)
             if not evidence.proven and evidence.suffices():
@@ -286,6 +284,11 @@ class Fingerprints:
             links.pop(other, None)
             if not links:
                 del self._evidence[stream]
+
+    def _only(self, stream: int, other: int) -> bool:
+        """Whether nothing speaks for anybody else."""
+        links = self._evidence.get(stream, {})
+        return all(known == other or not evidence.standing() for known, evidence in links.items())
 
     def _standing(self, stream: int) -> list[tuple[int, Evidence]]:
         return [(other, evidence) for other, evidence in self._evidence.get(stream, {}).items() if evidence.standing()]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from haproxy_voip.core.address import Address
@@ -215,14 +216,21 @@ def usable(local: Address, remote: Address | None) -> Address | None:
     """
     if remote is None or not 0 < remote.port <= 65535:
         return None
-    try:
-        literal = ipaddress.ip_address(remote.host)
-    except ValueError:
-        return None
-    if literal.is_multicast or literal.is_unspecified or literal == BROADCAST or literal.version != local.family:
+    literal = _unicast(remote.host)
+    if literal is None or literal.version != local.family:
         return None
     found = Address(str(literal), remote.port)
     return None if found == local else found
+
+
+# Calls are moved by the hundred when a server dies, and between the same hosts: reading them anew would take longest.
+@lru_cache(maxsize=1024)
+def _unicast(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        literal = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return None if literal.is_multicast or literal.is_unspecified or literal == BROADCAST else literal
 
 
 def rtcp_of(party: Party) -> Address | None:

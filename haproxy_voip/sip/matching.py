@@ -52,8 +52,8 @@ def _rfc2543_key(request: Request, method: str) -> Key:
 def merge_key(request: Request) -> Key | None:
     """8.2.2.2: what a request has in common with another copy of it that came by another way; None inside a dialog.
 
-    The Request-URI belongs to it: we stand for many phones at one address, and a proxy behind us (Kamailio) that forks a
-    call to two of them sends two INVITEs that differ in nothing else. Raises MessageError.
+    The Request-URI belongs to it: we stand for many phones at one address, and a proxy behind us (Kamailio) that forks
+    a call to two of them sends two INVITEs that differ in nothing else. Raises MessageError.
     """
     if request.to.tag is not None:
         return None

@@ -23,15 +23,20 @@ def test_without_a_backend_callers_are_told_and_phones_stop_ringing() -> None:
     assert decide(Thing.CALL_RINGING_TO_PHONE, another=False) is Decision.CANCEL
 
 
-def test_registrations_and_subscriptions_outlive_every_backend() -> None:
+def test_registrations_outlive_every_backend() -> None:
     for another in (True, False):
         assert decide(Thing.REGISTRATION_MIRRORED, another=another) is Decision.KEEP
         assert decide(Thing.REGISTRATION_ACTIVE, another=another) is Decision.REGISTER_AGAIN
-        assert decide(Thing.SUBSCRIPTION, another=another) is Decision.SUBSCRIBE_AGAIN
 
 
-def test_answered_calls_end_cleanly() -> None:
-    assert decide(Thing.CALL_ANSWERED, another=True) is Decision.HANG_UP
+def test_subscriptions_move_or_end_and_may_be_tried_again() -> None:
+    assert decide(Thing.SUBSCRIPTION, another=True) is Decision.SUBSCRIBE_AGAIN
+    assert decide(Thing.SUBSCRIPTION, another=False) is Decision.UNSUBSCRIBE
+
+
+def test_answered_calls_go_on_or_end_cleanly() -> None:
+    assert decide(Thing.CALL_ANSWERED, another=True) is Decision.CARRY_ON
+    assert decide(Thing.CALL_ANSWERED, another=False) is Decision.HANG_UP
 
 
 def test_requests_are_repeated_only_when_that_changes_nothing() -> None:

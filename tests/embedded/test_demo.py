@@ -8,8 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DEMO = [sys.executable, "-m", "haproxy_voip", "demo"]
 PATIENCE = 60  # seconds
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a short name: the control socket's is limited."""
+    return tmp_path_factory.mktemp("d")
 
 
 def run_demo(folder: Path, *, signal_at: str = "") -> tuple[int, str]:
@@ -31,14 +39,14 @@ def nothing_is_left(folder: Path) -> bool:
     return not list(folder.iterdir()) and not any(str(folder).encode() in command for command in commands)
 
 
-def test_two_servers_are_killed_and_calls_go_on(tmp_path: Path) -> None:
-    status, output = run_demo(tmp_path)
+def test_two_servers_are_killed_and_calls_go_on(folder: Path) -> None:
+    status, output = run_demo(folder)
     assert status == 0, output
     assert "alpha -> beta" in output and "beta -> charlie" in output and "692 ms" in output
-    assert nothing_is_left(tmp_path)
+    assert nothing_is_left(folder)
 
 
-def test_ending_it_early_leaves_nothing_running(tmp_path: Path) -> None:
-    status, output = run_demo(tmp_path, signal_at="kill -9 alpha")
+def test_ending_it_early_leaves_nothing_running(folder: Path) -> None:
+    status, output = run_demo(folder, signal_at="kill -9 alpha")
     assert status == 130, output
-    assert nothing_is_left(tmp_path)
+    assert nothing_is_left(folder)

@@ -70,13 +70,16 @@ class Proxy:
     # -- its life ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts it; returns when every server that runs is up in its eyes."""
+        """Starts it; returns when every server is up in its eyes and the first is the active one."""
         self._write_files()
         argv = [str(COMMAND), "run", "-c", str(self._file)]
         self.process = Process("haproxy-voip", argv, self.log)
         self.process.start()
-        first = self.servers[0].name if self.servers else None
-        self.wait(lambda status: all(row["health"] == "up" for row in status["backends"]) and status["active"] == first)
+        self.wait(lambda status: all(row["health"] == "up" for row in status["backends"]))
+        first = self.servers[0].name
+        # A busy machine may let the second one answer sooner than the first; then it is the active one.
+        if self.status()["active"] != first:
+            self.command("switch", first)
 
     def stop(self) -> None:
         """Ends it. Raises ProcessError when it had ended by itself, or its log has an error of ours."""

@@ -217,7 +217,7 @@ def test_an_invite_sent_to_a_server_that_is_frozen_already_goes_to_the_next_serv
 
 
 @pytest.mark.parametrize("fail", SUDDEN)
-def test_answered_calls_on_it_end_with_a_bye_at_once_on_both_sides(
+def test_two_phones_in_a_call_go_on_talking_and_can_hang_up(
     alpha: Asterisk, beta: Asterisk, start_proxy: StartProxy, start_pair: StartPair, caller_ear: Ear, callee_ear: Ear,
     fail: Fail,
 ) -> None:  # fmt: skip
@@ -229,10 +229,32 @@ def test_answered_calls_on_it_end_with_a_bye_at_once_on_both_sides(
     ours.wait_answered()
     speak(ours, theirs, caller_ear, callee_ear)
     fail(proxy, alpha)
-    ours.wait_ended(NOTICED_SECONDS)
-    theirs.wait_ended(NOTICED_SECONDS)
+    proxy.wait_active("beta", NOTICED_SECONDS)
+    speak(ours, theirs, caller_ear, callee_ear)
+    wait_until(lambda: beta.calls() == 1, 3.0, "the call at beta")
+    speak(ours, theirs, caller_ear, callee_ear)
+    assert (ours.offers, theirs.offers) == ([], []), "a phone got a re-INVITE"
+    assert list(callee.calls.values()) == [theirs], "the phone got another INVITE"
+    theirs.hang_up()
+    ours.wait_ended()
+    wait_until(lambda: beta.calls() == 0, 3.0, "the end of the call at beta")
+
+
+@pytest.mark.parametrize("fail", SUDDEN)
+def test_a_call_to_a_service_of_the_server_goes_on_at_the_next_one(
+    alpha: Asterisk, beta: Asterisk, start_proxy: StartProxy, start_handset: StartHandset, caller_ear: Ear, fail: Fail
+) -> None:
+    proxy = start_proxy(alpha, beta)
+    phone = start_handset(user="1001", server=proxy.address, address=CALLER, ear=caller_ear)
+    call = phone.call("600")
+    call.wait_answered()
+    caller_ear.wait_for(CALLER_TONE)
+    fail(proxy, alpha)
+    proxy.wait_active("beta", NOTICED_SECONDS)
+    caller_ear.wait_for(CALLER_TONE, 1.0)
+    assert call.ended_at is None
+    call.hang_up()
     proxy.wait(lambda status: not any(row["calls"] for row in status["backends"]), NOTICED_SECONDS)
-    assert proxy.status()["failovers"][-1]["lost"] == {"answered calls": 2}
 
 
 def test_answered_calls_on_a_drained_server_go_on(
@@ -258,19 +280,23 @@ def test_answered_calls_on_a_drained_server_go_on(
 
 
 def test_a_frozen_server_that_thaws_is_told_that_its_calls_are_over(
-    alpha: Asterisk, beta: Asterisk, start_proxy: StartProxy, start_pair: StartPair
+    alpha: Asterisk, beta: Asterisk, start_proxy: StartProxy, start_pair: StartPair, caller_ear: Ear, callee_ear: Ear
 ) -> None:
     proxy = start_proxy(alpha, beta)
     caller, callee = start_pair(proxy)
     ours = caller.call("1002")
-    callee.wait_call().answer()
+    theirs = callee.wait_call()
+    theirs.answer()
     ours.wait_answered()
     alpha.freeze()
-    ours.wait_ended(NOTICED_SECONDS)
+    proxy.wait_active("beta", NOTICED_SECONDS)
     alpha.thaw()
     proxy.wait(lambda status: all(row["health"] == "up" for row in status["backends"]), 5.0)
     wait_until(lambda: alpha.calls() == 0, 3.0, "end of the calls at alpha")
     assert proxy.status()["active"] == "beta"
+    speak(ours, theirs, caller_ear, callee_ear)
+    ours.hang_up()
+    theirs.wait_ended()
 
 
 def test_a_frozen_server_that_thaws_is_told_that_calls_it_was_asked_for_are_elsewhere(

@@ -33,6 +33,7 @@ from haproxy_voip.core.effects import Close, Open, Send
 from haproxy_voip.core.events import Datagram, StreamData, StreamOpened
 from haproxy_voip.proxy.effects import CloseCanary, InstallStream, OpenCanary, Probe, RemoveStream, Reply
 from haproxy_voip.proxy.events import CanaryClosed, CanaryOpened, Command, ProbeRefused, ProbeReply
+from haproxy_voip.proxy.facts import SessionFailed
 from haproxy_voip.proxy.node import Node
 from haproxy_voip.sip.digest import AuthenticationSession
 from haproxy_voip.sip.message import Request, Response, header, parse, response_to
@@ -232,6 +233,7 @@ class Stage:
         self.streams: dict[int, Peer] = {}
         self.dead: set[str] = set()  # killed: probes are refused, the canary closes
         self.frozen: set[str] = set()  # silent
+        self.mistakes_expected = False  # by a test that makes one
         self.backends: dict[str, Peer] = {}
         for backend in self.config.backends:
             flow = Flow(Transport.UDP, PROXY, backend.sip.address)
@@ -332,6 +334,7 @@ class Stage:
                 case CloseCanary() | Open() | Close():
                     pass
                 case _:
+                    assert self.mistakes_expected or not isinstance(output, SessionFailed), output
                     self.facts.append(output)
 
     def _probe(self, backend: str, data: bytes) -> None:

@@ -189,7 +189,7 @@ def answer_all(stage: Stage, method: str) -> int:
 
 def ask(talk: Talk, side: str, method: str, body: bytes = b"", **headers: str) -> Request:
     """A request by the caller or the callee, as `side` says."""
-    return (talk.by_caller if side == "by_caller" else talk.by_callee)(method, body, **headers)
+    return (talk.by_caller if side == "by_caller" else talk.by_callee)(method, body, None, **headers)
 
 
 class Challenger:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from haproxy_voip.proxy.attempt import Attempt
 from haproxy_voip.proxy.evacuation import RECORDS_KEPT
-from haproxy_voip.proxy.facts import FailoverRecord
+from haproxy_voip.proxy.facts import FailoverRecord, SessionFailed
+from haproxy_voip.proxy.inquiry import Inquiry
+from haproxy_voip.proxy.shared import Output
+from haproxy_voip.proxy.subscription import Subscription
 from haproxy_voip.sip.message import Request
 from tests.proxy.servers import Servers, register, unregister
 from tests.proxy.stage import DOMAIN
@@ -27,10 +33,11 @@ def test_a_record_counts_everything_that_was_on_the_backend() -> None:
     assert record.moved == {
         "registrations": 3,
         "calls being set up": 1,
+        "answered calls": 1,
         "requests in flight": 1,
         "subscriptions": 1,
     }
-    assert record.lost == {"answered calls": 1, "requests in flight": 1}
+    assert record.lost == {"requests in flight": 1}
     assert record in stage.facts
 
 
@@ -58,6 +65,53 @@ def test_a_backend_that_dies_in_maintenance_is_asked_for_nothing_more() -> None:
     stage.pass_time(1)
     assert len(stage.server("alpha").asked) == asked
     stage.assert_nothing_left()
+
+
+def test_a_mistake_with_one_call_costs_that_call_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Servers(registration="active")
+    stage.mistakes_expected = True
+    alice, _, _ = calling(stage)
+    bob, _, _ = calling(stage, "1003")
+    spoilt, sound = stage.node._calls._by_backend["alpha"]
+
+    def wrong(self: Attempt, now: float) -> list[Output]:
+        assert self is not spoilt.attempt, "a mistake"
+        return give_up(self, now)
+
+    give_up = Attempt.give_up
+    monkeypatch.setattr(Attempt, "give_up", wrong)
+    stage.pass_time(0.1)
+    stage.kill("alpha")
+    [fact] = [fact for fact in stage.facts if isinstance(fact, SessionFailed)]
+    assert fact.what == f"Call {spoilt.token}" and "a mistake" in fact.error
+    alice.take(480)
+    at_beta = stage.beta.take_request("INVITE")
+    stage.beta.answer(at_beta, 486)
+    bob.take(486)
+    assert sound.over and spoilt.over and stage.node._evacuation.records[-1].successor == "beta"
+
+
+def test_a_mistake_with_a_request_or_a_subscription_ends_only_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Servers()
+    stage.mistakes_expected = True
+    calling(stage)
+    bob = stage.phone("1002")
+    bob.request("OPTIONS", f"sip:1001@{DOMAIN}")
+    bob.request("SUBSCRIBE", f"sip:1001@{DOMAIN}", event="dialog", expires="600")
+    stage.alpha.answer(stage.alpha.take_request("SUBSCRIBE"), 200, expires="600")
+
+    def wrong(*arguments: object) -> list[Output]:
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(Inquiry, "elsewhere", wrong)
+    monkeypatch.setattr(Subscription, "lose_notifier", wrong)
+    stage.pass_time(0.1)
+    stage.kill("alpha")
+    failed = [fact.what.partition(" ")[0] for fact in stage.facts if isinstance(fact, SessionFailed)]
+    assert failed == ["Inquiry", "Subscription"]
+    bob.take(500)
+    assert "terminated" in (bob.take_request("NOTIFY").get("subscription-state") or "")
+    stage.beta.take("INVITE")
 
 
 def test_everything_moves_twice() -> None:

@@ -9,7 +9,8 @@ import pytest
 from haproxy_voip.configuration.model import MediaConfig, PortRange, ProxyConfig, SipConfig
 from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
 from haproxy_voip.proxy.leg import Side
-from haproxy_voip.proxy.media import CallMedia, Place, carries_sdp
+from haproxy_voip.proxy.media import CallMedia, carries_sdp
+from haproxy_voip.proxy.stream import Place
 from haproxy_voip.rtp.flow import StreamPlan
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import Request, Response, header

@@ -7,9 +7,12 @@ from haproxy_voip.core.credential import Credential
 from haproxy_voip.core.effects import Close, Send
 from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
 from haproxy_voip.proxy.events import MediaFailed, MediaLatched, ProbeReply
-from haproxy_voip.proxy.facts import MediaTrouble, MessageRefused
+from haproxy_voip.proxy.facts import MediaTrouble, MessageRefused, SessionFailed
+from haproxy_voip.proxy.forward import Forward
+from haproxy_voip.proxy.reception import Reception
 from haproxy_voip.sip.message import Request, Response, parse
 from tests.proxy.stage import DOMAIN, PROXY, Stage
+from tests.proxy.talk import calm, outgoing
 
 STRANGER = Flow(Transport.UDP, PROXY, Address("127.0.1.99", 5060))
 STREAM = Flow(Transport.TCP, PROXY, Address("127.0.1.99", 40_001), 1)
@@ -66,6 +69,43 @@ def test_a_response_to_nothing_is_dropped() -> None:
         b"To: <sip:a@b>;tag=2\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n\r\n"
     )
     assert told(Stage(), Datagram(data, STRANGER)) == []
+
+
+def test_a_mistake_with_a_request_is_answered_500(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    alice = stage.phone("1001")
+    stage.mistakes_expected = True
+    monkeypatch.setattr(Reception, "request", wrong)
+    alice.send(alice.new("MESSAGE", f"sip:1002@{DOMAIN}"))
+    alice.take(500)
+    [fact] = [fact for fact in stage.facts if isinstance(fact, SessionFailed)]
+    assert "a mistake" in fact.error
+
+
+@pytest.mark.parametrize("response", [True, False])
+def test_a_mistake_with_an_answer_or_its_absence_ends_the_session_it_belongs_to(
+    monkeypatch: pytest.MonkeyPatch, response: bool
+) -> None:
+    stage = calm()
+    talk = outgoing(stage).established()
+    stage.mistakes_expected = True
+    talk.by_caller("INFO")
+    at_alpha = stage.alpha.take_request("INFO")
+    monkeypatch.setattr(Forward, "response" if response else "failed", wrong)
+    if response:
+        stage.alpha.answer(at_alpha, 200)
+        talk.caller.take(500)
+    else:
+        stage.pass_time(33)  # who asked has timed out as well
+    talk.caller.take("BYE")
+    stage.alpha.take("BYE")
+    assert [fact.what for fact in stage.facts if isinstance(fact, SessionFailed)] == [
+        "ResponseReceived" if response else "TimedOut"
+    ]
+
+
+def wrong(*arguments: object) -> list[object]:
+    raise KeyError("a mistake")
 
 
 # --- streams -------------------------------------------------------------------------------------------------------
@@ -135,6 +175,19 @@ class Sleeper:
         return []
 
 
+class Failing:
+    """Raises when it wakes."""
+
+    ended = False
+
+    def wake(self, now: float) -> list[object]:
+        raise ZeroDivisionError
+
+    def end(self, reason: str, now: float) -> list[object]:
+        self.ended = True
+        return []
+
+
 def test_who_was_ended_by_another_is_not_woken_though_it_was_due_as_well() -> None:
     stage = Stage()
     second = Sleeper(stage, [])
@@ -160,6 +213,17 @@ def test_the_deadline_is_the_earliest_of_all_parts() -> None:
     sleeper = Sleeper(stage, [])
     stage.node._shared.alarms.set(sleeper, probe_at - 0.01)  # type: ignore[arg-type]
     assert stage.node.deadline == probe_at - 0.01
+
+
+def test_a_sleeper_that_fails_ends_and_keeps_nobody_else_from_waking() -> None:
+    stage = Stage()
+    second = Sleeper(stage, [])
+    first = Failing()
+    for sleeper in (first, second):
+        stage.node._shared.alarms.set(sleeper, stage.now)  # type: ignore[arg-type]
+    outputs = stage.node.wake(stage.now)
+    assert [type(output) for output in outputs] == [SessionFailed]
+    assert (first.ended, second.woken) == (True, 1)
 
 
 def test_waking_too_early_does_nothing() -> None:

@@ -158,7 +158,8 @@ def test_a_client_that_moved_is_answered_and_asked_where_it_is_now() -> None:
     stage.alpha.answer(stage.alpha.take_request("INFO"), 200)
     assert finals(moved) == [200]
     alice.inbox.clear()
-    stage.kill("alpha")
+    for backend in ("alpha", "beta", "charlie"):
+        stage.kill(backend)
     moved.take("BYE")
     assert not alice.inbox
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 
 from haproxy_voip.proxy.leg import Side
-from haproxy_voip.proxy.media import CallMedia, Place
+from haproxy_voip.proxy.media import CallMedia
 from haproxy_voip.proxy.session import Session
+from haproxy_voip.proxy.stream import Place
 from haproxy_voip.sip.message import Request, Response, header
 from tests.proxy.stage import DOMAIN, Stage
 from tests.proxy.talk import BOTH, Make, Talk, answer_all, ask, calm, incoming, leave_nothing, outgoing, sdp

@@ -10,8 +10,8 @@ from haproxy_voip.rtp.payload_types import TYPES, Becomes, Conversion
 from haproxy_voip.rtp.sequence import Newest
 
 VOICE = bytes(range(160))
-LAWS: Conversion = [None] * TYPES
-LAWS[0], LAWS[101] = Becomes(8, MU_TO_A), Becomes(96)
+KNOWN = {0: Becomes(8, MU_TO_A), 101: Becomes(96)}
+LAWS: Conversion = [KNOWN.get(number) for number in range(TYPES)]
 
 
 def packet(payload_type: int, sequence: int = 1, body: bytes = VOICE) -> bytearray:

@@ -13,6 +13,7 @@ from haproxy_voip.embedded.pbx import Pbx
 from haproxy_voip.embedded.phone import Phone
 from haproxy_voip.embedded.phone_call import PhoneCall
 from haproxy_voip.embedded.settings import PbxSettings, PhoneSettings
+from haproxy_voip.proxy.facts import SessionFailed
 from haproxy_voip.proxy.node import Node
 from tests.simulation.proxy_edge import ProxyEdge, hears
 from tests.simulation.weather import CALM, Weather
@@ -32,6 +33,7 @@ class Cluster:
 
     def __init__(self, seed: int, weather: Weather = CALM, trust: bool = False, **config: Any) -> None:
         self.world = World(seed, weather)
+        self.world.readers.append(_no_mistake)
         self.trust = trust
         self.phones: dict[str, Phone] = {}
         self._chances = iter(range(seed * SPREAD, (seed + 1) * SPREAD))
@@ -117,6 +119,11 @@ class Cluster:
     def facts(self, name: str, kind: type) -> list[Any]:
         """What this process told."""
         return self.world.told(kind, name)
+
+
+def _no_mistake(at: float, who: str, fact: object) -> None:
+    """The proxy lives on after a mistake of its own; a test shall not pass over it."""
+    assert not isinstance(fact, SessionFailed), f"{at:.3f} {who}: {fact}"
 
 
 def last_call(phone: Phone) -> PhoneCall:

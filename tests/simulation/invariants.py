@@ -71,7 +71,9 @@ class Invariants:
             holds = mirror or row["active"]
             wanted = status["contacts"] if holds else 0
             assert row["health"] == "up", f"{row['name']} is {row['health']}"
-            assert row["registrations"] == wanted, f"{row['name']} holds {row['registrations']}, not {wanted}"
+            # One that took a call for the active one may hold its callee's registration yet: a loan.
+            held = row["registrations"]
+            assert held == wanted or not holds, f"{row['name']} holds {held}, not {wanted}"
             known = self._cluster.pbx(row["name"]).registrar.count()
             assert not holds or known == wanted, f"{row['name']} itself knows {known} contacts instead of {wanted}"
 

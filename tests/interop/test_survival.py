@@ -1,0 +1,231 @@
+"""Calls that are up when their server dies: what the people talking hear of it, and that the call is a call still."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.interop.audio import CALLEE_TONE, CALLER_TONE
+from tests.interop.conftest import StartHandset, StartProxy, StartSipp
+from tests.interop.handset import Call, Handset
+from tests.interop.hearing import TimedEar
+from tests.interop.parties import CALLEE, CALLER, answer, call, register
+from tests.interop.processes import wait_until
+from tests.interop.proxy import Proxy
+from tests.interop.servers import Asterisk
+from tests.interop.sipp import Run
+
+BEFORE = 0.5  # seconds of undisturbed talk that must be known before a server fails
+AFTER = 1.5  # and after, in which whatever is to be heard of it is heard
+MOVED_SECONDS = 2.0
+# Longest times without sound, generous: machines that run tests are busy. benchmarks/survival.py measures.
+KILL_GAP, FREEZE_GAP = 0.25, 0.6
+
+Fail = Callable[[Asterisk], float]
+
+
+def kill(server: Asterisk) -> float:
+    return server.kill()
+
+
+def freeze(server: Asterisk) -> float:
+    return server.freeze()
+
+
+SUDDEN = [pytest.param(kill, KILL_GAP, id="killed"), pytest.param(freeze, FREEZE_GAP, id="frozen")]
+
+
+@pytest.fixture
+def caller_ear() -> Iterator[TimedEar]:
+    ear = TimedEar((CALLER, 0), CALLER_TONE)
+    ear.start()
+    yield ear
+    ear.stop()
+
+
+@pytest.fixture
+def callee_ear() -> Iterator[TimedEar]:
+    ear = TimedEar((CALLEE, 0), CALLEE_TONE)
+    ear.start()
+    yield ear
+    ear.stop()
+
+
+def gap(ear: TimedEar, tone: float, failed_at: float) -> float:
+    """The longest silence of this tone around a failure, to now."""
+    found = ear.gap(tone, failed_at - BEFORE, time.monotonic())
+    print(
+        f"{tone:.0f} Hz: undisturbed {ear.gap(tone, failed_at - BEFORE, failed_at) * 1000:.0f} ms, {found * 1000:.0f} ms"
+    )
+    return found
+
+
+def channels(server: Asterisk) -> int:
+    return int(server.console("core show channels count").split()[0])
+
+
+def no_calls(proxy: Proxy, *servers: Asterisk) -> None:
+    """Nobody believes in a call any more."""
+    proxy.wait(lambda status: not any(row["calls"] for row in status["backends"]), MOVED_SECONDS)
+    for server in servers:
+        wait_until(lambda: channels(server) == 0, MOVED_SECONDS, f"no calls at {server.name}")
+
+
+@pytest.mark.parametrize(("fail", "longest"), SUDDEN)
+def test_two_who_talk_to_each_other_hardly_notice(
+    alpha: Asterisk, beta: Asterisk, start_proxy: StartProxy, start_sipp: StartSipp,
+    caller_ear: TimedEar, callee_ear: TimedEar, fail: Fail, longest: float,
+) -> None:  # fmt: skip
+    """SIPp fails at any message it does not expect, so neither phone is asked anything but the BYE at the end."""
+    proxy = start_proxy(alpha, beta)
+    for user, address in (("1001", CALLER), ("1002", CALLEE)):
+        start_sipp(register(user, address, proxy.address)).wait()
+    proxy.wait_registered(2)
+    callee = start_sipp(answer(callee_ear))
+    callee.wait_listening()
+    caller = start_sipp(call("1002", proxy.address, caller_ear, talk_ms=4000))
+    callee_ear.remote, caller_ear.remote = callee.wait_remote_audio(), caller.wait_remote_audio()
+    callee_ear.wait_for(CALLER_TONE, 2 * BEFORE)
+    failed_at = fail(alpha)
+    proxy.wait_active("beta", MOVED_SECONDS)
+    wait_until(lambda: channels(beta) == 2, MOVED_SECONDS, "both ends of the call at beta")
+    time.sleep(max(0.0, failed_at + AFTER - time.monotonic()))
+    for ear, tone in ((caller_ear, CALLEE_TONE), (callee_ear, CALLER_TONE)):
+        assert gap(ear, tone, failed_at) < longest
+        assert ear.faults(failed_at - BEFORE, time.monotonic()) == []
+    caller.wait()
+    callee.wait()
+    no_calls(proxy, beta)
+
+
+@pytest.mark.parametrize(("fail", "longest"), SUDDEN)
+def test_who_talks_to_the_server_itself_is_connected_to_the_same_number_at_the_next(
+    alpha: Asterisk, beta: Asterisk, start_proxy: StartProxy, start_handset: StartHandset, caller_ear: TimedEar,
+    fail: Fail, longest: float,
+) -> None:  # fmt: skip
+    proxy = start_proxy(alpha, beta)
+    phone = start_handset(user="1001", server=proxy.address, address=CALLER, ear=caller_ear)
+    echo = phone.call("600")
+    echo.wait_answered()
+    caller_ear.wait_for(CALLER_TONE, 2 * BEFORE)
+    failed_at = fail(alpha)
+    proxy.wait_active("beta", MOVED_SECONDS)
+    wait_until(lambda: channels(beta) == 1, MOVED_SECONDS, "the call at beta")
+    time.sleep(max(0.0, failed_at + AFTER - time.monotonic()))
+    assert gap(caller_ear, CALLER_TONE, failed_at) < longest
+    assert caller_ear.faults(failed_at - BEFORE, time.monotonic()) == []
+    assert (echo.offers, echo.ended_at) == ([], None)
+    echo.hang_up()
+    no_calls(proxy, beta)
+
+
+def talking(ours: Call, caller: TimedEar, callee: TimedEar) -> None:
+    """Both hear each other."""
+    caller.wait_for(CALLEE_TONE)
+    callee.wait_for(CALLER_TONE)
+
+
+@pytest.fixture
+def pair(start_handset: StartHandset, caller_ear: TimedEar, callee_ear: TimedEar) -> Callable[[Proxy], list[Handset]]:
+    """Phones of 1001 and 1002 at a proxy, registered everywhere."""
+
+    def start(proxy: Proxy) -> list[Handset]:
+        phones = [
+            start_handset(user="1001", server=proxy.address, address=CALLER, ear=caller_ear),
+            start_handset(user="1002", server=proxy.address, address=CALLEE, ear=callee_ear),
+        ]
+        assert [phone.register() for phone in phones] == [200, 200]
+        proxy.wait_registered(2)
+        return phones
+
+    return start
+
+
+def connect(phones: list[Handset]) -> tuple[Call, Call]:
+    """The first phone calls the second, which answers."""
+    ours = phones[0].call(phones[1].user)
+    theirs = phones[1].wait_call()
+    theirs.answer()
+    ours.wait_answered()
+    return ours, theirs
+
+
+@pytest.mark.parametrize("fail", [kill, freeze])
+def test_one_call_outlives_two_servers_and_is_a_whole_call_after_each(
+    alpha: Asterisk, beta: Asterisk, charlie: Asterisk, start_proxy: StartProxy,
+    pair: Callable[[Proxy], list[Handset]], caller_ear: TimedEar, callee_ear: TimedEar, fail: Fail,
+) -> None:  # fmt: skip
+    proxy = start_proxy(alpha, beta, charlie)
+    ours, theirs = connect(pair(proxy))
+    talking(ours, caller_ear, callee_ear)
+    for failing, following in ((alpha, beta), (beta, charlie)):
+        offers = len(theirs.offers)
+        failed_at = fail(failing)
+        proxy.wait_active(following.name, MOVED_SECONDS)
+        wait_until(lambda: channels(following) == 2, MOVED_SECONDS, f"both ends of the call at {following.name}")
+        time.sleep(max(0.0, failed_at + AFTER - time.monotonic()))
+        for ear, tone in ((caller_ear, CALLEE_TONE), (callee_ear, CALLER_TONE)):
+            assert gap(ear, tone, failed_at) < FREEZE_GAP
+            assert ear.faults(failed_at - BEFORE, time.monotonic()) == []
+        assert (len(ours.offers), len(theirs.offers)) == (0, offers), "a phone was asked to change its media"
+        hold_and_resume(ours, theirs, callee_ear)
+        talking(ours, caller_ear, callee_ear)
+        before = len(callee_ear.digits)
+        caller_ear.press("12#")
+        wait_until(lambda: callee_ear.digits[before:] == "12#", 3.0, "digits")
+    theirs.hang_up()
+    ours.wait_ended()
+    no_calls(proxy, charlie)
+
+
+def hold_and_resume(ours: Call, theirs: Call, callee_ear: TimedEar) -> None:
+    """The callee hears the caller no more, then again."""
+    ours.hold()
+    # Asterisk keeps the hold to itself, and lets the other party hear music or nothing; it need not say a word.
+    time.sleep(0.3)
+    held_at = time.monotonic()
+    time.sleep(0.3)
+    assert callee_ear.times_of(CALLER_TONE, held_at, time.monotonic()) == []
+    ours.resume()
+    callee_ear.wait_for(CALLER_TONE)
+
+
+def test_a_frozen_server_that_thaws_does_not_disturb_the_call_that_moved(
+    alpha: Asterisk, beta: Asterisk, start_proxy: StartProxy, pair: Callable[[Proxy], list[Handset]],
+    caller_ear: TimedEar, callee_ear: TimedEar,
+) -> None:  # fmt: skip
+    proxy = start_proxy(alpha, beta)
+    ours, theirs = connect(pair(proxy))
+    talking(ours, caller_ear, callee_ear)
+    failed_at = alpha.freeze()
+    wait_until(lambda: channels(beta) == 2, MOVED_SECONDS, "both ends of the call at beta")
+    alpha.thaw()
+    proxy.wait(lambda status: all(row["health"] == "up" for row in status["backends"]), 5.0)
+    wait_until(lambda: channels(alpha) == 0, 5.0, "end of the call at alpha")
+    time.sleep(AFTER)
+    for ear, tone in ((caller_ear, CALLEE_TONE), (callee_ear, CALLER_TONE)):
+        assert gap(ear, tone, failed_at) < FREEZE_GAP
+        assert ear.faults(failed_at - BEFORE, time.monotonic()) == []
+    assert channels(beta) == 2 and ours.ended_at is None and theirs.ended_at is None
+    ours.hang_up()
+    theirs.wait_ended()
+    no_calls(proxy, alpha, beta)
+
+
+def test_both_die_at_once_and_the_two_are_left_to_each_other(
+    alpha: Asterisk, beta: Asterisk, start_proxy: StartProxy, pair: Callable[[Proxy], list[Handset]],
+    caller_ear: TimedEar, callee_ear: TimedEar,
+) -> None:  # fmt: skip
+    proxy = start_proxy(alpha, beta)
+    ours, theirs = connect(pair(proxy))
+    talking(ours, caller_ear, callee_ear)
+    failed_at = alpha.kill()
+    beta.kill()
+    proxy.wait(lambda status: status["active"] is None, MOVED_SECONDS)
+    time.sleep(8.0)  # longer than anybody waits for a server to take the call
+    for ear, tone in ((caller_ear, CALLEE_TONE), (callee_ear, CALLER_TONE)):
+        assert gap(ear, tone, failed_at) < KILL_GAP
+        assert ear.faults(failed_at - BEFORE, time.monotonic()) == []
+    theirs.hang_up()
+    ours.wait_ended()
+    no_calls(proxy)
