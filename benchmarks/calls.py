@@ -5,8 +5,9 @@
 A call is: INVITE, challenged by the proxy, INVITE with credentials, 180, 200, ACK, half a second of silence, BYE,
 200. Its audio is anchored (four ports opened and closed) but nothing is sent. At each rate the same caller then calls
 the same callee straight, which is what the two SIPps and the network take by themselves. Rates rise until calls fail,
-or take longer than they should, or the proxy uses a whole processor. CPU time is of all threads of the proxy process.
-Setup time is from the first INVITE to the 200, challenge included; SIPp counts whole milliseconds.
+or take longer than they should, or the proxy uses a whole processor: that is a result, not a failure. CPU time is of
+all threads of the proxy process. Setup time is from the first INVITE to the 200, challenge included; SIPp counts whole
+milliseconds.
 
 Needs `sipp` (Debian: sip-tester). All traffic is within 127.0.0.0/8.
 """
@@ -50,7 +51,7 @@ class Step:
     @property
     def us_per_message(self) -> float:
         """One received and one sent: half of all messages."""
-        return self.cpu_seconds / self.messages * 2e6
+        return self.cpu_seconds / max(self.messages, 1) * 2e6
 
     @property
     def load(self) -> float:
@@ -79,10 +80,16 @@ def main() -> None:
         print_head()
         steps: list[Step] = []
         for rate in map(int, options.rates.split(",")):
-            steps.append(bench.step(rate))
+            try:
+                steps.append(bench.step(rate))
+            except SippFailed as error:
+                print(f"{rate:7} calls/s is too much: {error}")
+                break
             print_step(steps[-1])
             if steps[-1].saturated:
                 break
+        if not steps:
+            sys.exit("not even the least rate can be measured")
         print_summary(steps)
 
 
@@ -106,10 +113,11 @@ class Bench:
         return Step(rate, through, direct, used, messages, callee_used)
 
     def call(self, way: str, target: tuple[str, int], rate: int, calls: int) -> Called:
+        """Raises SippFailed when there is nothing to count."""
         try:
             return call(self.folder / f"{way}-{rate}", target, rate, calls)
         except SippFailed as error:
-            sys.exit(f"{way}, {rate} calls/s: {error}")
+            raise SippFailed(f"{way}: {error}") from None
 
 
 def print_head() -> None:

@@ -61,7 +61,6 @@ def callee(folder: Path, place: tuple[str, int]) -> Iterator[Callee]:
     folder.mkdir()
     log = folder / "log"
     argv = ["sipp", "-sf", str(SCENARIOS / "callee.xml"), "-i", place[0], "-p", str(place[1]), *_written(folder)]
-    argv += ["-deadcall_wait", "0"]  # all probes have one Call-ID, and it would take the second for a repeat
     with running(argv, log, folder) as process:
         wait_bound(*place, process, log)
         yield Callee(process.pid, folder)

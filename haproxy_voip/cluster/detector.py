@@ -220,10 +220,6 @@ class Detector:
         if self._suspicion is not None and not self._suspicion.strong and self._counter.settled:
             self._suspicion = None
 
-    def stalled(self, seconds: float) -> None:
-        """We were held up so long ourselves, until now: it does not count against the pending probe."""
-        self._probes.stalled(seconds)
-
     def _probe(self, now: float) -> list[DetectorOutput]:
         self._next_probe_at = self._confirm_at = None
         return [ProbeDue(self.name, self._probes.send(now))]

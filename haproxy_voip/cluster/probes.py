@@ -80,12 +80,6 @@ class Probes:
         self.round_trip.timed_out()
         return pending
 
-    def stalled(self, seconds: float) -> None:
-        """We were held up so long until now, which does not count against the pending one."""
-        if self.pending is not None:
-            self.pending.expires_at += seconds
-            self.pending.held_up = True
-
     def _look_again(self, pending: Pending, now: float) -> bool:
         """Whether the expired probe gets more time: once always, and again as long as we wake late."""
         late = now - pending.expires_at

@@ -37,7 +37,7 @@ def control_path(options: argparse.Namespace) -> Path:
     if options.control is not None:
         return Path(options.control)
     if options.config is not None:
-        return Path(one_value(options.config, "control"))
+        return Path(str(one_value(options.config, "control")))
     return DEFAULT_CONTROL
 
 

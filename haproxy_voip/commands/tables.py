@@ -27,7 +27,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 def described(result: Mapping[str, object]) -> str:
     """Single values as `name: value`, then each list of rows as a table under its name."""
     single = {key: value for key, value in result.items() if not _is_rows(value)}
-    lines = [f"{key.replace('_', ' ')}: {word(value)}" for key, value in single.items()]
+    lines = [f"{key.replace('_', ' ')}: {'none' if value is None else word(value)}" for key, value in single.items()]
     for key, value in result.items():
         if isinstance(value, list) and _is_rows(value) and value:
             lines += ["", f"{key.replace('_', ' ')}:", table(value)]

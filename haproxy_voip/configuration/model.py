@@ -100,8 +100,6 @@ class BackendConfig:
     """The key."""
     sip: Annotated[Endpoint, Listener()]
     """Where it speaks SIP. An IP address, so that no name server can be in the way of a failover."""
-    trusts_proxy: Annotated[bool, Flag()] = False
-    """Whether it accepts the proxy by address and asks for no credential, so that users may be known by HA1 alone."""
     tls: BackendTlsConfig = field(default_factory=BackendTlsConfig)
     """Certificate checks; read only where `sip` begins with `tls:`."""
 

@@ -16,7 +16,7 @@ from haproxy_voip.edge.canary import Canaries
 from haproxy_voip.edge.connecting import Target
 from haproxy_voip.edge.control import ControlServer
 from haproxy_voip.edge.driver import Driver
-from haproxy_voip.edge.facts import Failed, Listening, NotSupported, Stopping, UsersNotRead
+from haproxy_voip.edge.facts import AskedToReload, Failed, Listening, Stopping, UsersNotRead, UsersRead
 from haproxy_voip.edge.media_userspace import Listener as MediaListener
 from haproxy_voip.edge.media_userspace import MediaRelay
 from haproxy_voip.edge.probes import Probes
@@ -128,7 +128,7 @@ class Edge:
 
     def ask_to_reload(self) -> None:
         """SIGHUP: so far only the users file is read again."""
-        self.driver.tell(NotSupported("SIGHUP: the users file is read again; reading the configuration again"))
+        self.driver.tell(AskedToReload())
         self.control.ask("users-reload", {}, lambda result: None)
 
     # -- putting together ---------------------------------------------------------------------------
@@ -220,6 +220,7 @@ class Edge:
             return ()
 
         self.driver.act(replace)
+        self.driver.tell(UsersRead(len(credentials)))
         self.control.reply(Reply(command, {"ok": True, "users": len(credentials)}))
 
 

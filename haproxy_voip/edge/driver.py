@@ -7,8 +7,9 @@
 One alarm is pending at most. It is moved only when the machine's deadline becomes earlier; an alarm for a deadline
 that has since moved away finds nothing due and is set anew.
 
-The only `except Exception` of the project is here: a mistake in the machine or in an effect's handler costs
-the event it was met in, is told as a fact with its traceback, and the node lives.
+A mistake in the machine or in an effect's handler costs the event it was met in, is told as a fact with its traceback,
+and the node lives. Where an event is about many things, proxy/isolation.py sees to it that it costs only one of them.
+No third module has an `except Exception`.
 """
 
 # ruff: noqa: BLE001

@@ -63,13 +63,21 @@ class Stopping:
 
 
 @dataclass(slots=True)
-class NotSupported:
-    """Somebody asked for something that is not built yet."""
-
-    what: str
+class AskedToReload:
+    """SIGHUP came."""
 
     def __str__(self) -> str:
-        return f"{self.what} is not supported yet; restart instead"
+        return "SIGHUP: reading the users again; anything else that was changed in the configuration needs a restart"
+
+
+@dataclass(slots=True)
+class UsersRead:
+    """The users file was taken over."""
+
+    users: int
+
+    def __str__(self) -> str:
+        return f"the users file was read again: {self.users} users"
 
 
 @dataclass(slots=True)
@@ -82,13 +90,12 @@ class UsersNotRead:
         return f"the users file was not taken over, the users known so far stay: {self.reason}"
 
 
-EdgeFact = Listening | Failed | StreamsFull | HandshakeFailed | Stopping | NotSupported | UsersNotRead
+EdgeFact = Listening | Failed | StreamsFull | HandshakeFailed | Stopping | AskedToReload | UsersRead | UsersNotRead
 
 # How much each matters in a log; what is not named here is `info`.
 LEVELS: dict[type, LogLevel] = {
     HandshakeFailed: "debug",  # every port scanner makes some
     StreamsFull: "warning",
-    NotSupported: "warning",
     UsersNotRead: "error",
     Failed: "error",
 }

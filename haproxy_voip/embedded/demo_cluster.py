@@ -6,11 +6,12 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic, sleep, time
+from types import MappingProxyType
 from typing import Any
 
 from haproxy_voip.core.address import Endpoint, Transport
@@ -22,7 +23,7 @@ from haproxy_voip.embedded.pbx_server import LISTENING
 DOMAIN = "voip.example"
 BACKENDS = ("alpha", "beta", "charlie")  # in order of preference
 USERS = {"1001": "silver-otter", "1002": "quiet-maple", "1003": "brave-comet", "1004": "early-heron"}
-MEDIA_PORTS = "20000-20199"
+MEDIA_PORTS = "20000-29999"
 START_PATIENCE = 20.0  # seconds; a loaded machine takes a while to import everything
 ASK_EVERY = 0.02
 MAX_COMPLAINTS = 10
@@ -40,7 +41,9 @@ class Told:
 class Cluster:
     """See the module. Everything is started by `start` and ended by `stop`."""
 
-    def __init__(self) -> None:
+    def __init__(self, users: Mapping[str, str] = MappingProxyType(USERS)) -> None:
+        """`users` have these passwords."""
+        self._users = users
         self.folder = Path(tempfile.mkdtemp(prefix="haproxy_voip-demo-"))
         self.control = self.folder / "control.sock"
         self.place = Place.claim()
@@ -102,10 +105,10 @@ class Cluster:
         """How many registrations the proxy has made at this PBX."""
         return next((int(row["registrations"]) for row in self.status()["backends"] if row["name"] == name), 0)
 
-    def times(self, fact: str, after: float, **fields: str) -> list[float]:
-        """When the proxy told this after a moment, each time, monotonic seconds."""
+    def facts(self, fact: str, after: float, **fields: str) -> list[Told]:
+        """What the proxy told of this after a moment (monotonic seconds)."""
         return [
-            told.at
+            told
             for told in list(self.told)
             if told.at >= after and told.fact == fact and all(told.fields.get(k) == v for k, v in fields.items())
         ]
@@ -145,14 +148,14 @@ class Cluster:
     # -- files ---------------------------------------------------------------------------------------
 
     def _write_files(self) -> None:
-        users = "".join(f'  "{name}": {{password: {password}}}\n' for name, password in USERS.items())
+        users = "".join(f'  "{name}": {{password: {password}}}\n' for name, password in self._users.items())
         (self.folder / "users.yaml").write_text(f"realm: {DOMAIN}\nusers:\n{users}")
-        (self.folder / "passwords.json").write_text(json.dumps(USERS))
+        (self.folder / "passwords.json").write_text(json.dumps(dict(self._users)))
         backends = "".join(f'  {name}: {{sip: "{endpoint}"}}\n' for name, endpoint in self._backends.items())
         address = self.proxy_address
         (self.folder / "haproxy_voip.yaml").write_text(
             f"proxy:\n  domain: {DOMAIN}\n"
             f'  sip: {{listen: ["udp:{address}", "tcp:{address}"]}}\n'
             f"users: users.yaml\nbackends:\n{backends}"
-            f"media: {{ports: {MEDIA_PORTS}}}\nlog: {{level: info, format: json}}\ncontrol: {self.control}\n"
+            f"media: {{ports: {MEDIA_PORTS}}}\nlog: {{level: debug, format: json}}\ncontrol: {self.control}\n"
         )

@@ -1,10 +1,10 @@
-"""What a scanner or a broken phone would fill the log with: the first is told, the rest of a while are counted."""
+"""What a scanner, a broken phone or a mistake of ours would fill the log with: one is told, those after it counted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from haproxy_voip.proxy.facts import AuthenticationFailed, MessageRefused, RegistrationRefused
+from haproxy_voip.proxy.facts import AuthenticationFailed, MessageRefused, RegistrationRefused, SessionFailed
 
 # Seconds for which one line of a kind and source stands for all that follow.
 WINDOW = 10.0
@@ -83,5 +83,7 @@ def source_of(fact: object) -> str | None:
             return flow.remote.host
         case RegistrationRefused(backend=backend):
             return backend
+        case SessionFailed(where=where):
+            return where  # one mistake of ours may meet every message
         case _:
             return None

@@ -17,7 +17,7 @@ class AnswerAwaitingAck:
     `far` is where the ACK goes on: the other leg, and the CSeq of the INVITE there.
     """
 
-    __slots__ = ("_data", "_far", "_gives_up_at", "_interval", "_leg", "_shared", "cseq", "then")
+    __slots__ = ("_data", "_far", "_gives_up_at", "_interval", "_leg", "_shared", "cseq", "taken", "then")
 
     def __init__(self, shared: Shared, leg: Leg, answer: Response, far: tuple[Leg, int], now: float) -> None:
         timing = shared.timing
@@ -28,7 +28,8 @@ class AnswerAwaitingAck:
         self._interval = timing.t1
         self._gives_up_at = now + timing.lifetime
         self.cseq = answer.cseq.number
-        self.then: Callable[[float], list[Output]] | None = None  # instead of passing the ACK on
+        self.then: Callable[[float], list[Output]] | None = None  # instead of passing the ACK on, and if none comes
+        self.taken: Callable[[Request, float], list[Output]] | None = None  # who takes the ACK instead of the far leg
         leg.answers[self.cseq] = self
         shared.alarms.set(self, now + self._interval)
 
@@ -37,6 +38,8 @@ class AnswerAwaitingAck:
         self.stop()
         if self.then is not None:
             return self.then(now)
+        if self.taken is not None:
+            return self.taken(ack, now)
         far, cseq = self._far
         bridge = self._leg.bridge
         carried = self._shared.topology.carried(ack, self._leg.hidden)

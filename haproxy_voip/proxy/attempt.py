@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Early dialogs one INVITE may have (a forking proxy behind us); RFC 5393's idea of a bounded breadth.
 MAX_EARLY_DIALOGS = 20
+# A backend says so when it has no room; anything else it says is about the call (RFC 3261 section 16.7).
+BACKEND_UNAVAILABLE = frozenset({408, 503})
 
 
 class Listener(Protocol):
@@ -187,7 +189,8 @@ class Attempt:
         if self._challenges <= MAX_CHALLENGES:
             credentials = self._shared.answer_challenge(response, transaction.request, self._call.user)
         if credentials is None:
-            return self._call.refuse(403, f"{self._call.backend} wants credentials we do not have", now)
+            self._finish()
+            return self.listener.failed_with(response, now)
         assert self.request is not None
         sent = self.request
         again = Request(sent.method, sent.uri)

@@ -211,7 +211,8 @@ class Backends:
             header("Max-Forwards", "1"),
             header("From", f"<sip:{self._domain}>;tag={self._tag}"),
             header("To", f"<{uri}>"),
-            header("Call-ID", f"{self._tag}{backend}"),
+            # Of its own: SIPp, for one, takes a second request of the same Call-ID for a repetition of the first.
+            header("Call-ID", f"{self._tag}{backend}{number}"),
             header("CSeq", f"{number} OPTIONS"),
             header("Accept", "application/sdp"),
         ]

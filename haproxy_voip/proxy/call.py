@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from haproxy_voip.proxy import farewell
 from haproxy_voip.proxy.answer import AnswerAwaitingAck
-from haproxy_voip.proxy.attempt import Attempt
+from haproxy_voip.proxy.attempt import BACKEND_UNAVAILABLE, Attempt
 from haproxy_voip.proxy.bridge import DIALOG_GONE
 from haproxy_voip.proxy.caller import Caller, Incoming
 from haproxy_voip.proxy.facts import CallAnswered, CallEnded, CallMoved, CallStarted
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 # An ended dialog is kept for what is still under way in it: a crossing BYE, the last NOTIFY of a transfer.
 LINGER_SECONDS = 32.0
-# A backend says so when it has no room; anything else it says is about the call (RFC 3261 section 16.7).
-BACKEND_UNAVAILABLE = frozenset({408, 503})
 # What may still be under way in a call that ended: the report of a transfer outlives it (RFC 5057 section 4).
 AFTER_THE_END = frozenset({"NOTIFY", "SUBSCRIBE"})
 # Who refuses these does not say that the call is gone (RFC 5057 section 5.1).
@@ -178,7 +176,7 @@ class Call:
             self.media.settle()
         self.state = CallState.ANSWERED
         self.answered_at = now
-        self.session.watch(response, now)
+        self.session.watch(response, self.callee.side.other, now)
         self._shared.alarms.set(self, self.session.expires_at)  # from now on nothing else ends it
         AnswerAwaitingAck(self._shared, caller.leg, answer, (leg, response.cseq.number), now)
         outputs = self.outputs_pending() + caller.send(answer, now)
@@ -263,16 +261,19 @@ class Call:
         self._home.rehome(self, backend)
         self.callee = replace(self.callee, backend=backend)
 
-    def survive(self, now: float) -> list[Output]:
-        """The backend that carries this answered call is dead; the client shall not notice."""
+    def survive(self, alive: bool, now: float) -> list[Output]:
+        """This answered call leaves its backend, which is dead or shall have a rest; the client shall not notice."""
+        self.session.abandon()
         self.survival = self.survival or Survival(self._shared, self._home, self)
-        return self.survival.begin(now)
+        return self.survival.begin(alive, now)
 
     # -- requests within its dialogs ----------------------------------------------------------------
 
     def request(self, leg: Leg, transaction: ServerTransaction, now: float) -> list[Output]:
         """A party asks something of the other. Raises MessageError."""
         request = transaction.request
+        if leg.side is Side.BACKEND and leg.peer is None and self.answered:
+            raise MessageError("the call is on another backend", status=481)
         if request.method == "BYE":
             return self._bye(leg, transaction, now)
         if request.method == "PRACK" and leg.reliable.nobody_waits(RAck.parse(request.get("rack") or "")):
@@ -313,7 +314,7 @@ class Call:
             return []
         if not self.answered:
             return self.refuse(480, reason, now)
-        return farewell.hang_up(self._shared, self.legs, reason, but, now) + self._end(reason, now)
+        return farewell.hang_up(self._shared, self.legs, but, now) + self._end(reason, now)
 
     def _end(self, reason: str, now: float) -> list[Output]:
         self.state = CallState.ENDED

@@ -132,7 +132,8 @@ class Calls:
         """Let those who talk to each other hear each other before anything else is done."""
         outputs: list[Output] = []
         self.fingerprints.advance(now)
-        for call, partner in conversations(calls, self.fingerprints.partner_of).items():
+        alone = [call for call in calls if call.partner is None]
+        for call, partner in conversations(alone, self.fingerprints.partner_of).items():
             if call.partner is None and call.media.join(partner.media):
                 call.partner, partner.partner = partner, call
                 outputs += call.media.plans() + partner.media.plans()
@@ -168,16 +169,10 @@ class Calls:
 
     def _carry_on(self, call: Call, alive: bool, now: float) -> list[Output]:
         """The client talks on while its call is built anew."""
-        outputs: list[Output] = []
         if not alive:
             self._remember(call)
-        else:
-            for leg in call.legs:
-                if leg.side is Side.BACKEND:
-                    outputs += farewell.bye(self._shared, leg, [], now)
-        if call.callee.side is Side.CLIENT:
-            self.claims.wait(call)
-        return outputs + call.survive(now)
+        self.claims.wait(call)
+        return call.survive(alive, now)
 
     def elsewhere(self, call: Call, reason: str, now: float) -> list[Output] | None:
         """Call the next backend that was not asked yet, once the callee is known there; None when there is none."""
@@ -242,6 +237,12 @@ class Calls:
             for name, calls in self._by_backend.items()
         }
         return {name: count for name, count in counts.items() if count}
+
+    def cannot_bind(self, stream: int) -> None:
+        """The ports of this stream are not to be had."""
+        for calls in self._by_backend.values():
+            for call in calls:
+                call.media.cannot_bind(stream)
 
     def snapshot(self) -> dict[str, int]:
         """How many calls are on each backend."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.sip.errors import REASON_PHRASES
 from haproxy_voip.sip.message import Header, Request, Response, header
 from haproxy_voip.sip.transactions import ClientTransaction
+
+# RFC 3326: not a party hung up, the server did.
+ENDED_BY_US = f'SIP;cause=500;text="{REASON_PHRASES[500]}"'
 
 
 class Silent:
@@ -74,14 +78,17 @@ def pass_on(shared: Shared, leg: Leg, request: Request, now: float) -> list[Outp
     return outputs
 
 
-def hang_up(shared: Shared, legs: list[Leg], reason: str, but: Side | None, now: float) -> list[Output]:
-    """End these dialogs; of those on the side `but`, which is gone, nothing is expected any more."""
+def hang_up(shared: Shared, legs: list[Leg], but: Side | None, now: float) -> list[Output]:
+    """End these dialogs; of those on the side `but`, which is gone, nothing is expected any more.
+
+    Why is for our own people: it tells of what is behind us.
+    """
     outputs: list[Output] = []
     for leg in legs:
         if leg.side is but:
             forsake(leg)
         else:
-            outputs += bye(shared, leg, [header("Reason", f'SIP;cause=500;text="{reason}"')], now)
+            outputs += bye(shared, leg, [header("Reason", ENDED_BY_US)], now)
     return outputs
 
 

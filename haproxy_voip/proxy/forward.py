@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from haproxy_voip.proxy.answer import AnswerAwaitingAck
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.shared import Output, Shared, hops_left
@@ -23,7 +25,8 @@ class Forward:
     """One request inside a dialog on its way across. It owns the client transaction on the far leg."""
 
     __slots__ = (
-        "_cancelled", "_challenges", "_cseq", "_over", "_shared", "asked_on", "sent_on", "server", "transaction",
+        "_cancelled", "_challenges", "_cseq", "_over", "_shared", "asked_on", "late", "sent_on", "server",
+        "transaction",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, server: ServerTransaction, asked_on: Leg, sent_on: Leg) -> None:
@@ -32,6 +35,7 @@ class Forward:
         self.asked_on = asked_on
         self.sent_on = sent_on
         self.transaction: ClientTransaction | None = None
+        self.late: Callable[[Response, float], list[Output]] | None = None  # who hears a 2xx to an INVITE given up
         self._cseq = 0
         self._challenges = 0
         self._cancelled = False
@@ -96,7 +100,8 @@ class Forward:
             if self._cseq in self.sent_on.acks:
                 return list(self.sent_on.repeat_ack(self._cseq))
             if self._over:
-                return self._shared.send_ack(self.sent_on, self._cseq)
+                heard = [] if self.late is None else self.late(response, now)
+                return heard + self._shared.send_ack(self.sent_on, self._cseq)
             self.sent_on.unacknowledged[self._cseq] = None
         if self._over or (self.server.last_status or 0) >= 200:
             return []
@@ -191,12 +196,12 @@ class Forward:
         reasons = [item for item in self._shared.topology.carried(cancel, self.asked_on.hidden) if item[0] == "reason"]
         return self._shared.cancel(self.transaction, reasons, now)
 
-    def give_up(self, now: float) -> list[Output]:
+    def give_up(self, now: float, status: int = 487) -> list[Output]:
         """The dialog ends: "it is RECOMMENDED that a 487 response be generated to those pending requests" (15.1.2)."""
         if self.transaction is not None and not self.transaction.is_invite:
             self._shared.transactions.abandon(self.transaction)  # a 2xx to an INVITE would still need its ACK
         self._leave(over=True)
-        return self._shared.refuse(self.server, 487, now)
+        return self._shared.refuse(self.server, status, now)
 
 
 def credentials_of(request: Request) -> list[Header]:

@@ -58,7 +58,9 @@ class Agreement:
 class CallMedia:
     """All streams of a call. Plans collect in `plans` until whoever carries a body sends them on."""
 
-    __slots__ = ("_before", "_last", "_origins", "_places", "_plans", "_released", "_shared", "_streams")
+    __slots__ = (
+        "_before", "_last", "_origins", "_places", "_plans", "_ports_changed", "_released", "_shared", "_streams",
+    )  # fmt: skip
 
     def __init__(self, shared: Shared, places: dict[Side, Place]) -> None:
         self._shared = shared
@@ -68,6 +70,7 @@ class CallMedia:
         self._last: dict[Side, Description] = {}  # the last description from each side
         self._before: Agreement | None = None  # an offer is under way
         self._plans: list[Output] = []
+        self._ports_changed = False  # and nobody was told yet
         self._released = False
 
     # -- carrying a description across --------------------------------------------------------------
@@ -119,7 +122,8 @@ class CallMedia:
         if self._released:
             raise MessageError("the call is over", status=481)
         known = self._last.get(side)
-        if known is not None and known.lines == description.lines and len(known.medias) == len(self._streams):
+        same = known is not None and known.lines == description.lines and len(known.medias) == len(self._streams)
+        if same and not self._ports_changed:
             return  # the same once more: an answer after its 183, a refresh
         for index, section in enumerate(description.medias):
             if index >= len(self._streams):
@@ -138,6 +142,7 @@ class CallMedia:
             stream.clock_hz = clock_of(spot.payload_types)
             self._plan(stream)
         self._last[side] = description
+        self._ports_changed = False
 
     def _stream(self, known: Stream | None, section: MediaSection) -> Stream | None:
         """The stream of this m-line, made when it is first used.
@@ -151,13 +156,16 @@ class CallMedia:
         if known is not None:
             known.kind = kind
             return known
+        client, backend = self._take_two()
+        return Stream(self._shared.next_stream(), kind, Spot(client), Spot(backend))
+
+    def _take_two(self) -> tuple[int, int]:
         client = self._take()
         try:
-            backend = self._take()
+            return client, self._take()
         except MessageError:
             self._shared.ports.give_back(client, self._shared.now)
             raise
-        return Stream(self._shared.next_stream(), kind, Spot(client), Spot(backend))
 
     def _take(self) -> int:
         try:
@@ -235,6 +243,22 @@ class CallMedia:
         """What the relay must do, told once."""
         plans, self._plans = self._plans, []
         return plans
+
+    def cannot_bind(self, number: int) -> None:
+        """Somebody else has ports of this stream: set them aside. The next description that crosses tells others."""
+        before = [] if self._before is None else self._before.streams
+        found = [stream for stream in (*self._streams, *before) if stream is not None and stream.number == number]
+        if not found:
+            return
+        try:
+            client, backend = self._take_two()
+        except MessageError:
+            return  # there are no others
+        for spot in (found[0].client, found[0].backend):
+            self._shared.ports.broken(spot.port, self._shared.now)
+        for stream in found:
+            stream.client.port, stream.backend.port = client, backend
+        self._ports_changed = True
 
     # -- while no backend carries the call ----------------------------------------------------------
 

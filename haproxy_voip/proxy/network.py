@@ -21,8 +21,9 @@ VIA_BYTES = 100
 # A UDP backend that took no TCP connection is not tried again for so long.
 NO_TCP_SECONDS = 300.0
 
-# A stream is kept for each backend and one for each connected client; more is refused by the edge already.
-MAX_STREAMS = 20_000
+# Streams with a backend besides limits.max_connections, which counts those that others open: ours, and one for large
+# requests.
+OWN_STREAMS = 2
 
 WILDCARDS = ("0.0.0.0", "::")
 
@@ -41,6 +42,7 @@ class Network:
         self._by_address = {backend.sip.address: backend.name for backend in config.backends}
         self._by_host = _hosts_of_one_backend(config.backends)
         self._framers: dict[int, StreamFramer] = {}
+        self._max_streams = config.limits.max_connections + OWN_STREAMS * len(config.backends)
         self._backend_flows: dict[str, Flow] = {}
         self._large_flows: dict[str, Flow] = {}  # to UDP backends, for requests that do not fit into a datagram
         self._no_tcp_until: dict[str, float] = {}
@@ -190,7 +192,7 @@ class Network:
         """A stream is there: accepted, or ours."""
         self._opening.discard(flow.connection)
         if flow.connection not in self._framers:
-            if len(self._framers) >= MAX_STREAMS:
+            if len(self._framers) >= self._max_streams:
                 return [Close(flow)]
             self._framers[flow.connection] = StreamFramer()
         return []

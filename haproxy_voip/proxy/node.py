@@ -35,7 +35,7 @@ from haproxy_voip.proxy.events import (
     ProbeRefused,
     ProbeReply,
 )
-from haproxy_voip.proxy.facts import MediaTrouble, MessageRefused
+from haproxy_voip.proxy.facts import MediaCarried, MediaTrouble, MessageRefused
 from haproxy_voip.proxy.inquiry import Inquiries
 from haproxy_voip.proxy.isolation import apart, ended
 from haproxy_voip.proxy.leg import Legs
@@ -70,7 +70,8 @@ SHORTEST_MESSAGE = 16
 class Node:
     """The whole proxy as one machine; see core.machine for the laws.
 
-    `epoch_offset` plus monotonic `now` is wall-clock seconds; nonces carry these, so that they outlive a restart.
+    `epoch_offset` plus monotonic `now` is wall-clock seconds, which nonces carry. Their key is each node's own: after a
+    restart phones are challenged once more.
     """
 
     def __init__(
@@ -234,11 +235,11 @@ class Node:
                     outputs.append(item)
                 case RequestReceived():
                     outputs += apart(self._reception.request, item, now, self._cannot)
-                case ResponseReceived(transaction, response):
+                case ResponseReceived():
                     outputs += apart(self._response, item, now, _owner_ended)
-                case TimedOut(transaction):
+                case TimedOut():
                     outputs += apart(_timed_out, item, now, _owner_ended)
-                case TransportFailed(transaction):
+                case TransportFailed():
                     outputs += apart(_transport_failed, item, now, _owner_ended)
         return outputs
 
@@ -280,11 +281,14 @@ class Node:
     # -- media --------------------------------------------------------------------------------------
 
     def _media_failed(self, event: MediaFailed, now: float) -> list[Output]:
+        self._calls.cannot_bind(event.stream)
         return [MediaTrouble(event.stream, event.reason)]
 
     def _media_report(self, event: MediaReport, now: float) -> list[Output]:
         self._calls.fingerprints.forget(event.stream)
-        return []
+        client, backend = event.client, event.backend
+        heard = (client.packets, client.lost, client.jitter, backend.packets, backend.lost, backend.jitter)
+        return [MediaCarried(event.stream, *heard)]
 
     def _media_prints(self, event: MediaPrints, now: float) -> list[Output]:
         for one in event.prints:

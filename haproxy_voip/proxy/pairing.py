@@ -7,7 +7,8 @@ From the surest down:
 2. *Address*: the SDP of the backend names our own port of the other call, as Asterisk's `direct_media` does.
 3. *Token*: the INVITE to the callee carries the header we put into the caller's (a backend that is a proxy).
 4. *Who called whom*: the one call was for the very user, from the very caller, of the other, and the backend answered
-   it in the moment that user answered; no third call could be meant, and neither was transferred since.
+   it in the moment that user answered; no third call could be meant, and neither was transferred since. A third one
+   could be where any call under that caller's name is not explained so: the backend may have led it elsewhere.
 
 The first three are evidence of the backend's own doing and overrule the last.
 """
@@ -33,8 +34,7 @@ def conversations(calls: Iterable[Call], heard: Callable[[int], int | None]) -> 
     """Each call that has a partner -> that partner, both ways. `heard` is the fingerprints' word on two streams."""
     answered = [call for call in calls if call.answered_at is not None]
     certain = _agreed([_by_media(answered, heard), _by_address(answered), _by_token(answered)])
-    rest = [call for call in answered if call not in certain and not call.transferred]
-    return certain | _mutual(_by_names(rest))
+    return certain | _by_names([call for call in answered if call not in certain])
 
 
 def _by_media(calls: list[Call], heard: Callable[[int], int | None]) -> list[tuple[Call, Call]]:
@@ -70,18 +70,20 @@ def _by_token(calls: list[Call]) -> list[tuple[Call, Call]]:
     return [(call, other) for call, other in named if other is not None and other is not call]
 
 
-def _by_names(calls: list[Call]) -> list[tuple[Call, Call]]:
+def _by_names(calls: list[Call]) -> Evidence:
     """Pairs of a call from a client and one to a client that can only mean each other."""
     waiting: dict[tuple[str, str], list[Call]] = {}
     for call in calls:
-        if call.callee.side is Side.CLIENT:
+        if call.callee.side is Side.CLIENT and not call.transferred:
             waiting.setdefault((call.caller_name, call.callee.name), []).append(call)
     found = []
     for call in calls:
-        from_client = call.callee.side is Side.BACKEND
+        from_client = call.callee.side is Side.BACKEND and not call.transferred
         fitting = waiting.get((call.caller_name, call.callee.name), []) if from_client else []
         found += [(call, other) for other in fitting if _together(call, other)]
-    return found
+    pairs = _mutual(found)
+    doubtful = {call.caller_name for call in calls if call not in pairs}
+    return {call: other for call, other in pairs.items() if call.caller_name not in doubtful}
 
 
 def _together(one: Call, other: Call) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from haproxy_voip.core.address import Flow
 from haproxy_voip.proxy.facts import Registered, Unregistered
+from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.keepalive import Keepalives
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.upstream import Upstream
 from haproxy_voip.sip.bindings import Binding, Bindings
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import header, response_to
-from haproxy_voip.sip.registration import Registration, RegistrationRules, read_registration
+from haproxy_voip.sip.registration import RegistrationRules, read_registration
 from haproxy_voip.sip.transactions import ServerTransaction
 
 
@@ -31,8 +32,7 @@ class Registrar:
             default_expires=int(timers.default_expires),
             max_contacts=limits.max_contacts,
         )
-        self._limit = limits.max_registrations
-        self.bindings = Bindings(self._rules, shared.chance)
+        self.bindings = Bindings(self._rules, shared.chance, limits.max_registrations)
         self.keepalives = Keepalives(shared)
 
     def register(self, user: str, transaction: ServerTransaction, flow: Flow, now: float) -> list[Output]:
@@ -40,7 +40,6 @@ class Registrar:
         request = transaction.request
         registration = read_registration(request, flow, self._rules)
         registration.aor = user
-        self._require_room(registration)
         change = self.bindings.register(registration, now)
         self._shared.alarms.set(self, self.bindings.deadline)
         answer = response_to(request, 200, None, self._shared.chance.token())
@@ -59,29 +58,18 @@ class Registrar:
             outputs += [Registered(user, binding.uri, flow), *self._upstream.add(binding, now)]
         return outputs
 
-    def _require_room(self, registration: Registration) -> None:
-        """What is refreshed takes no room."""
-        known = self.bindings.of(registration.aor)
-        uris = {binding.uri for binding in known} | {(binding.instance, binding.reg_id) for binding in known}
-        new = [
-            contact
-            for contact in registration.contacts
-            if contact.expires and contact.uri not in uris and contact.outbound not in uris
-        ]
-        if len(self.bindings) + len(new) > self._limit and new:
-            raise MessageError("limits.max_registrations is reached", status=503)
-
     def _gone(self, binding: Binding, reason: str, now: float) -> list[Output]:
         self.keepalives.forget(binding)
         return [Unregistered(binding.aor, binding.uri, reason), *self._upstream.remove(binding, now)]
 
     def wake(self, now: float) -> list[Output]:
         """Contacts that were not refreshed are gone."""
-        outputs: list[Output] = []
-        for binding in self.bindings.expire(now):
-            outputs += self._gone(binding, "expired", now)
+        expired = self.bindings.expire(now)
         self._shared.alarms.set(self, self.bindings.deadline)
-        return outputs
+        return [output for binding in expired for output in apart(self._expired, binding, now)]
+
+    def _expired(self, binding: Binding, now: float) -> list[Output]:
+        return self._gone(binding, "expired", now)
 
     def reachable(self, binding: Binding) -> bool:
         """Whether the flow its REGISTER came by is still there (RFC 5626 section 5.3)."""

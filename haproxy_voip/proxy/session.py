@@ -27,7 +27,7 @@ TRANSFER_SECONDS = 180.0
 class Session:
     """Belongs to one call, as its media does."""
 
-    __slots__ = ("_asking", "_media", "_shared", "_transfers", "expires_at")
+    __slots__ = ("_asking", "_media", "_shared", "_transfers", "expires_at", "refresher", "seconds")
 
     def __init__(self, shared: Shared, media: CallMedia) -> None:
         self._shared = shared
@@ -35,6 +35,8 @@ class Session:
         self._asking: tuple[Request, Leg] | None = None
         self._transfers = 0  # REFERs whose NOTIFY with the outcome is still to come (RFC 3515 section 2.4.4)
         self.expires_at: float | None = None  # None: it needs no refresh
+        self.seconds = 0  # that it lasts from one refresh to the next
+        self.refresher: Side | None = None  # who is to refresh it; None: nobody said
 
     # -- bodies -------------------------------------------------------------------------------------
 
@@ -79,24 +81,41 @@ class Session:
         self._reported(request, answer)
         if self._asking is None or self._asking[0] is not request:
             return False
+        asker = self._asking[1].side
         self._asking = None
         if answer is None or answer.status >= 300:
             self._media.undo()
             return False
         if carries_sdp(request):
             self._media.settle()
-        self.watch(answer, now)
+        self.watch(answer, asker, now)
         return True
+
+    def abandon(self) -> None:
+        """Whoever took part in a change under way is gone: it never was."""
+        if self._asking is not None:
+            self._asking = None
+            self._media.undo()
 
     # -- session timers -----------------------------------------------------------------------------
 
-    def watch(self, response: Response, now: float) -> None:
-        """A 2xx to INVITE or UPDATE says how long the session lasts (section 7.2); without a word, for ever."""
-        self.expires_at = None
+    def watch(self, response: Response, asker: Side, now: float) -> None:
+        """A 2xx to this side's INVITE or UPDATE says how long the session lasts (section 7.2); without a word, for
+        ever."""
+        self.expires_at = self.refresher = None
         value = response.get("session-expires")
         if value is not None:
             with suppress(MessageError):  # whoever wrote what cannot be read does not keep to it either
-                self.expires_at = now + SessionExpires.parse(value).seconds
+                terms = SessionExpires.parse(value)
+                self.seconds, self.expires_at = terms.seconds, now + terms.seconds
+                self.refresher = {"uac": asker, "uas": asker.other}.get(terms.refresher or "")
+
+    def terms(self, asker: Side) -> str | None:
+        """Session-Expires in an INVITE of this side, or in the 2xx to it, that leaves all as it is; None: there is no
+        session timer, or nobody's."""
+        if self.refresher is None:
+            return None
+        return str(SessionExpires(self.seconds, "uac" if self.refresher is asker else "uas"))
 
     # -- transfers ----------------------------------------------------------------------------------
 

@@ -10,21 +10,25 @@ If no backend takes the call, two ends that were joined stay so until somebody h
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from haproxy_voip.proxy import farewell
 from haproxy_voip.proxy.answer import AnswerAwaitingAck
-from haproxy_voip.proxy.attempt import Attempt
+from haproxy_voip.proxy.attempt import BACKEND_UNAVAILABLE, Attempt
 from haproxy_voip.proxy.caller import Caller, Incoming
 from haproxy_voip.proxy.facts import CallMoved, CallStranded
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.media import SDP
+from haproxy_voip.proxy.session import NEGOTIATING
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.stream import Place
+from haproxy_voip.proxy.topology import TOKEN_HEADER
 from haproxy_voip.sip.errors import MessageError
-from haproxy_voip.sip.message import Response, header, response_to
-from haproxy_voip.sip.sdp import parse
-from haproxy_voip.sip.sdp.narrowing import narrowed
+from haproxy_voip.sip.message import Request, Response, header, response_to
+from haproxy_voip.sip.sdp import Description, keys_equal, parse
+from haproxy_voip.sip.sdp.narrowing import answering, narrowed
 
 if TYPE_CHECKING:
     from haproxy_voip.proxy.call import Call
@@ -33,12 +37,16 @@ if TYPE_CHECKING:
 # How long the next backend may take to carry the call again. Longer than any server answers a call it can take at
 # once; somebody who hears only comfort noise will not wait longer.
 REBUILD_SECONDS = 6.0
+# They name dialogs that ended with the former backend; what they asked for was done when it answered.
+OF_THE_FIRST_INVITE = frozenset({"replaces", "join", "target-dialog", "require"})
 
 
 class Survival:
     """One call between two backends. It listens to the INVITE at the next one in the call's place."""
 
-    __slots__ = ("_agreed", "_call", "_given_up", "_home", "_shared", "carried", "leg", "offered")
+    __slots__ = (
+        "_agreed", "_call", "_given_up", "_home", "_queued", "_shared", "carried", "leg", "offered", "unheard",
+    )  # fmt: skip
 
     def __init__(self, shared: Shared, home: Calls, call: Call) -> None:
         self._shared = shared
@@ -51,75 +59,142 @@ class Survival:
         self.offered = self._agreed  # what an INVITE that claims this call must be equal to
         self.carried = False  # a backend carries the call again
         self._given_up = False  # no backend is asked any more
+        self._queued = False  # it waits for its turn
+        # The client answered, but its backend died without saying that it knows: whoever called hears it ring still.
+        self.unheard = call.callee.side is Side.CLIENT and any(leg.answers for leg in call.legs if leg is not client)
 
     # -- leaving the dead backend -------------------------------------------------------------------
 
-    def begin(self, now: float) -> list[Output]:
-        """Forget the dialog with the dead backend and keep the client's."""
+    def begin(self, alive: bool, now: float) -> list[Output]:
+        """End the dialog with the backend, which hears of it if it is alive, and keep the client's."""
         call, client = self._call, self.leg
         outputs: list[Output] = [] if call.attempt is None else call.attempt.give_up(now)
         outputs += self._home.turns.end(call.caller_name, self, now)
         for leg in call.legs:
-            for forward in list(leg.pending):
-                outputs += forward.give_up(now)
+            outputs += self._stop_waiting(leg, now)
             if leg is not client:
-                farewell.forsake(leg)
-                self._shared.legs.remove(leg)
+                outputs += self._leave(leg, alive, now)
+        client.peer, self.carried, self._given_up = None, False, False
+        unanswered = bool(client.unacknowledged) and self._agreed is None
         for cseq in list(client.unacknowledged):
             outputs += self._shared.send_ack(client, cseq)
         for answer in client.answers.values():
-            answer.then = lambda at: []  # its ACK concerns nobody else any more
-        client.peer, self.carried, self._given_up = None, False, False
+            answer.taken = self._acknowledged
         call.media.forget(Side.BACKEND)
         call.media.comfort(call.partner is None)
         self._shared.alarms.set(call, now + REBUILD_SECONDS)
         outputs += call.media.plans()
-        if call.callee.side is Side.CLIENT:
-            call.caller = None  # the next backend's INVITE makes another
-            return outputs
-        call.callee_leg = None
-        return outputs + self._rebuild(now)
+        if call.callee.side is Side.BACKEND:
+            call.callee_leg = None
+            return outputs + self._rebuild("it goes on at the next backend", now)
+        call.caller = None  # the next backend's INVITE makes another
+        if unanswered:  # the client made the offer, and whoever was to answer it is gone
+            return outputs + self.give_up("its session was not agreed on yet", now)
+        return outputs
 
-    def _rebuild(self, now: float) -> list[Output]:
+    def _stop_waiting(self, leg: Leg, now: float) -> list[Output]:
+        """Who asked something on this leg gets no answer from across; a change of the session may be tried again."""
+        outputs: list[Output] = []
+        for forward in list(leg.pending):
+            forward.late = self._changed
+            outputs += forward.give_up(now, 491 if forward.server.request.method in NEGOTIATING else 487)
+        return outputs
+
+    def _leave(self, leg: Leg, alive: bool, now: float) -> list[Output]:
+        leg.peer = None
+        outputs = farewell.bye(self._shared, leg, [], now) if alive else []
+        waiting = next(iter(leg.answers.values()), None)
+        if alive and waiting is not None and waiting.then is not None:
+            waiting.then = partial(self._left, leg, waiting.then)  # until the ACK comes the dialog must be found
+            return outputs
+        farewell.forsake(leg)
+        self._shared.legs.remove(leg)
+        return outputs
+
+    def _left(self, leg: Leg, bye: Callable[[float], list[Output]], now: float) -> list[Output]:
+        self._shared.legs.remove(leg)
+        return bye(now)
+
+    def _changed(self, response: Response, now: float) -> list[Output]:
+        """The client agrees to a change of the session that nobody waits for any more."""
+        if self._call.over:
+            return []
+        self._call.media.hear(response, Side.CLIENT, told=False)
+        return self._call.media.plans()
+
+    def _acknowledged(self, ack: Request, now: float) -> list[Output]:
+        """The client confirms, perhaps with the answer to a delayed offer, to a backend that is gone."""
+        call = self._call
+        if call.over:
+            return []
+        known = call.media.described(Side.CLIENT) is not None
+        call.media.hear(ack, Side.CLIENT, told=False)
+        outputs = call.media.plans()
+        return outputs if known else outputs + self._rebuild("it goes on at the next backend", now)
+
+    # -- asking the next one ------------------------------------------------------------------------
+
+    def _rebuild(self, reason: str, now: float) -> list[Output]:
         """A call from a client: call for it at the next backend, once its callee is known there."""
         call = self._call
+        if call.media.described(Side.CLIENT) is None and self.leg.answers:
+            return []  # what it can hear comes with its ACK
         successor = self._home.next_backend(call)
         if successor is None:
             return self.give_up("no other backend", now)
-        moved = CallMoved(call.token, call.backend, successor, "its backend died; the call goes on")
+        moved = CallMoved(call.token, call.backend, successor, reason)
         self._home.rehome(call, successor)
         call.tried.append(successor)
         call.callee = call.callee.at(self._shared, successor)
         call.media.forget(Side.BACKEND, Place.on(self._shared, call.callee.flow))
+        self._queued = True
         return [moved, *self._home.turns.ask(call.caller_name, self, now)]
 
     def turn(self, now: float) -> list[Output] | None:
         """No other call of this caller is being built anew."""
         call = self._call
+        self._queued = False
         if self._obsolete:
             return None
-        return self._home.when_known(call.callee.name, call.backend, self._invite, now)
+        for one in (call, call.partner):
+            if one is not None:
+                self._shared.alarms.set(one, now + REBUILD_SECONDS)
+        backend = call.backend
+        return self._home.when_known(call.callee.name, backend, lambda at: self._invite(backend, at), now)
 
     @property
     def _obsolete(self) -> bool:
         call = self._call
         return call.over or call.survival is not self or call.caller is None or self._given_up
 
-    def _invite(self, now: float) -> list[Output]:
+    def _invite(self, backend: str, now: float) -> list[Output]:
         call = self._call
         if self._obsolete or call.caller is None:
             return self._home.turns.end(call.caller_name, self, now)
-        original, hidden = call.caller.incoming.request, call.caller.incoming.hidden
+        if call.backend != backend:
+            return []  # that one died as well, while we waited until it knows the callee
         attempt = call.attempt = Attempt(self._shared, call, call.callee)
         attempt.listener = self
-        request = call.callee.request(self._shared, original, attempt.contact)
-        request.headers.extend(self._shared.topology.carried(original, hidden))
+        request = self._request(call.caller.incoming, attempt.contact)
+        return [*call.media.plans(), *attempt.start(request, now)]
+
+    def _request(self, incoming: Incoming, contact: str) -> Request:
+        """The client's INVITE once more, in the terms that were agreed on since."""
+        call = self._call
+        request = call.callee.request(self._shared, incoming.request, contact)
+        for item in self._shared.topology.carried(incoming.request, incoming.hidden):
+            if item[0] not in OF_THE_FIRST_INVITE:
+                request.headers.append(item)
+        request.add(TOKEN_HEADER, call.token)
+        terms = call.session.terms(Side.CLIENT)
+        if terms is not None:
+            request.set("session-expires", terms)
         session = call.media.described(Side.CLIENT)
         if session is not None:
-            offer = parse(narrowed(session, self._agreed))
+            body = call.media.written(parse(narrowed(session, self._agreed)), Side.BACKEND, None)
             request.set("content-type", SDP)
-            request.body = call.media.written(offer, Side.BACKEND, None)
-        return [*call.media.plans(), *attempt.start(request, now)]
+            request.body = self._shared.topology.without_hosts(body, self.leg.hidden)
+        return request
 
     # -- what the next backend says to our INVITE ---------------------------------------------------
 
@@ -138,44 +213,68 @@ class Survival:
             call.media.hear(response, Side.BACKEND, told=False)
         except MessageError as error:
             return farewell.bye(self._shared, leg, [], now) + self.give_up(error.reason, now)
+        leg.session = call.media.described(Side.BACKEND)
+        if self._agreed is not None and leg.session is not None and not keys_equal(self._agreed, leg.session):
+            # The client has the keys of the former backend and would hear noise.
+            return farewell.bye(self._shared, leg, [], now) + self.give_up("its keys ended with its backend", now)
         assert call.attempt is not None
         call.attempt.forget_legs(but=leg)
         call.callee_leg = leg
-        leg.session = call.media.described(Side.BACKEND)
-        outputs = self._shared.send_ack(leg, response.cseq.number)
-        call.session.watch(response, now)
-        outputs += self._carry(leg, now)
-        return outputs + self._home.turns.end(call.caller_name, self, now)
+        call.session.watch(response, Side.CLIENT, now)
+        return self._shared.send_ack(leg, response.cseq.number) + self._carry(leg, now)
 
     def failed_with(self, response: Response, now: float) -> list[Output]:
-        """It does not."""
-        return self.give_up(f"{self._call.backend} answered {response.status}", now)
+        """It does not; another one may where this one has no room."""
+        reason = f"{self._call.backend} answered {response.status}"
+        if response.status in BACKEND_UNAVAILABLE:
+            return self.unanswered(reason, now)
+        return self.give_up(reason, now)
 
     def unanswered(self, reason: str, now: float) -> list[Output]:
         """It says nothing."""
-        return self._home.doubt(self._call.backend, reason, now) + self._rebuild(now)
+        return self._home.doubt(self._call.backend, reason, now) + self._rebuild(reason, now)
 
     # -- the next backend's INVITE for the client ---------------------------------------------------
 
     def claim(self, incoming: Incoming, backend: str, now: float) -> list[Output]:
-        """The next backend calls this client for the same caller: it is answered already."""
+        """The next backend calls this client for the same caller: it is answered already. Raises MessageError."""
         call = self._call
-        moved = CallMoved(call.token, call.backend, backend, "its backend died; the call goes on")
-        call.rehome(backend)
-        caller = call.caller = Caller(self._shared, call, Side.BACKEND, incoming)
         call.media.forget(Side.BACKEND, Place.on(self._shared, incoming.flow))
         offer = call.media.hear(incoming.request, Side.BACKEND, told=False)
+        moved = CallMoved(call.token, call.backend, backend, "it goes on at the next backend")
+        call.rehome(backend)
+        caller = call.caller = Caller(self._shared, call, Side.BACKEND, incoming)
         leg = caller.pair(self.leg)
         caller.keep(leg)
-        answer = response_to(incoming.request, 200, None, leg.dialog.local_tag)
-        answer.headers.extend(item for item in incoming.request.headers if item[0] == "record-route")
-        answer.add("Contact", leg.contact)
-        session = call.media.described(Side.CLIENT)
-        if session is not None and offer is not None:
-            answer.headers.append(header("Content-Type", SDP))
-            answer.body = call.media.written(parse(narrowed(session, offer)), Side.BACKEND, leg)
-        AnswerAwaitingAck(self._shared, leg, answer, (self.leg, 0), now).then = lambda at: []
+        leg.session = offer
+        answer = self._answer(incoming.request, leg, offer)
+        AnswerAwaitingAck(self._shared, leg, answer, (self.leg, 0), now).taken = self._confirmed
         return [moved, *caller.send(answer, now), *self._carry(leg, now)]
+
+    def _answer(self, invite: Request, leg: Leg, offer: Description | None) -> Response:
+        """The client's standing answer; to an INVITE without offer, the same as an offer."""
+        call = self._call
+        answer = response_to(invite, 200, None, leg.dialog.local_tag)
+        answer.headers.extend(item for item in invite.headers if item[0] == "record-route")
+        answer.add("Contact", leg.contact)
+        terms = call.session.terms(Side.BACKEND)
+        if terms is not None and "timer" in invite.option_tags("supported"):
+            answer.add("Session-Expires", terms)
+            answer.add("Require", "timer")
+        session = call.media.described(Side.CLIENT)
+        if session is not None:
+            text = narrowed(session, self._agreed) if offer is None else answering(session, offer)
+            answer.headers.append(header("Content-Type", SDP))
+            body = call.media.written(parse(text), Side.BACKEND, leg)
+            answer.body = self._shared.topology.without_hosts(body, self.leg.hidden)
+        return answer
+
+    def _confirmed(self, ack: Request, now: float) -> list[Output]:
+        """The backend has our answer, and perhaps answers our offer."""
+        call = self._call
+        if not call.over:
+            call.media.hear(ack, Side.BACKEND, told=False)
+        return call.media.plans()
 
     # -- the end of it ------------------------------------------------------------------------------
 
@@ -198,8 +297,10 @@ class Survival:
         call.tried = [call.backend]
         call.media.part()
         self._home.claims.settle(call)
-        self._shared.alarms.set(call, call.session.expires_at)
-        return call.media.plans()
+        expires_at = call.session.expires_at
+        # A refresh may have been put off until now.
+        self._shared.alarms.set(call, None if expires_at is None else max(expires_at, now + REBUILD_SECONDS))
+        return call.media.plans() + self._home.turns.end(call.caller_name, self, now)
 
     def give_up(self, reason: str, now: float) -> list[Output]:
         """No backend takes the call. Two who are joined talk on; who is alone is hung up."""
@@ -213,7 +314,7 @@ class Survival:
 
     def _strand(self, now: float) -> list[Output]:
         """Ask and wait no more."""
-        self._given_up = True
+        self._given_up, self._queued = True, False
         self._home.claims.settle(self._call)
         self._shared.alarms.set(self._call, None)
         return self._abandon(now)
@@ -232,13 +333,17 @@ class Survival:
         return outputs
 
     def wake(self, now: float) -> list[Output]:
-        """It took too long."""
+        """It took too long, or has not begun: another call of that caller goes first."""
+        partner = self._call.partner
+        if self._queued or (partner is not None and partner.survival is not None and partner.survival._queued):
+            self._shared.alarms.set(self._call, now + REBUILD_SECONDS)
+            return []
         return self.give_up("no backend took the call in time", now)
 
     def ended(self, now: float) -> list[Output]:
         """The client hung up meanwhile."""
         partner, self._call.partner = self._call.partner, None
-        self._given_up = True
+        self._given_up, self._queued = True, False
         outputs = self._home.turns.end(self._call.caller_name, self, now) if self.carried else self._abandon(now)
         if partner is not None and not partner.over:
             partner.partner = None

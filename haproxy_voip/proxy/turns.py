@@ -3,7 +3,6 @@ that what it then does can only mean that one (claims.py)."""
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Protocol
 
 from haproxy_voip.proxy.shared import Output
@@ -21,32 +20,35 @@ class Turns:
 
     def __init__(self) -> None:
         self._current: dict[str, Waiting] = {}
-        self._waiting: dict[str, deque[Waiting]] = {}
+        self._waiting: dict[str, dict[Waiting, None]] = {}  # in the order they came
 
     def __len__(self) -> int:
         return len(self._current)
 
     def ask(self, caller: str, who: Waiting, now: float) -> list[Output]:
-        """Begin now, or when those before have ended."""
-        if caller in self._current:
-            self._waiting.setdefault(caller, deque()).append(who)
+        """Begin now, or when those before have ended. Who has the turn already begins anew."""
+        if self._current.get(caller, who) is not who:
+            self._waiting.setdefault(caller, {})[who] = None
             return []
         self._current[caller] = who
-        return self._begun(caller, who.turn(now), now)
+        outputs = who.turn(now)
+        return self.end(caller, who, now) if outputs is None else outputs
 
     def end(self, caller: str, who: Waiting, now: float) -> list[Output]:
         """It has what it wanted, or will not get it. Whoever does not have the turn changes nothing."""
         if self._current.get(caller) is not who:
             return []
         del self._current[caller]
-        queue = self._waiting.get(caller)
-        if not queue:
-            return []
-        following = queue.popleft()
-        if not queue:
-            del self._waiting[caller]
-        self._current[caller] = following
-        return self._begun(caller, following.turn(now), now)
-
-    def _begun(self, caller: str, outputs: list[Output] | None, now: float) -> list[Output]:
-        return self.end(caller, self._current[caller], now) if outputs is None else outputs
+        queue = self._waiting.pop(caller, {})
+        while queue:
+            following = next(iter(queue))
+            del queue[following]
+            self._current[caller] = following
+            if queue:
+                self._waiting[caller] = queue  # for whoever asks or ends from within
+            outputs = following.turn(now)
+            if outputs is not None:
+                return outputs
+            self._current.pop(caller, None)
+            self._waiting.pop(caller, None)
+        return []

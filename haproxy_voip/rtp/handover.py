@@ -33,8 +33,10 @@ class Handover:
 
     def direct(self, payload_hash: int, now: float) -> bool:
         """A packet for the client came on the direct way; whether to send it."""
-        self.done = self.done or now >= self._since + LIMIT_SECONDS
-        if not self.done:
+        if now >= self._since + LIMIT_SECONDS:
+            self.done = True
+            self._direct.clear()  # it has come out of the server by now, or never will
+        elif not self.done:
             self._direct.append(payload_hash)
         return not self.done
 
@@ -43,10 +45,15 @@ class Handover:
         if self._spoke_at is None:
             self._spoke_at = now
         times = self._direct.count(payload_hash)
-        late = now >= min(self._spoke_at + PATIENCE_SECONDS, self._since + LIMIT_SECONDS)
-        # What was sent several times, silence mostly, does not tell how far the server is.
-        self.done = self.done or late or times == 1
-        if self.done and times:
+        if not self.done and times != 1:
+            # What was sent several times, silence or a tone, does not tell how far the server is.
+            if now < min(self._spoke_at + PATIENCE_SECONDS, self._since + LIMIT_SECONDS):
+                return False
+            # Nothing is left out then: some packets twice is better than as many missing as were sent meanwhile.
+            self._direct.clear()
+            times = 0
+        self.done = True
+        if times:
             while self._direct.popleft() != payload_hash:
                 pass  # the server sends nothing before it any more
-        return self.done and not times
+        return not times

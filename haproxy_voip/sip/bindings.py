@@ -17,8 +17,6 @@ from haproxy_voip.sip.message import header
 from haproxy_voip.sip.registration import ContactUpdate, Registration, RegistrationRules
 from haproxy_voip.sip.uri import Uri
 
-# At about 1 KB each; more phones than one node serves.
-MAX_BINDINGS = 200_000
 RETRY_AFTER = 30
 # Alarms of bindings that are gone are cleared out when they are the most; below this it is not worth doing.
 COMPACT_ABOVE = 1024
@@ -57,16 +55,16 @@ class BindingChange:
 
 
 class Bindings:
-    """Every binding of a registrar."""
+    """Every binding of a registrar, `most` at the same time."""
 
-    __slots__ = ("_alarms", "_by_aor", "_by_connection", "_by_key", "_chance", "rules")
+    __slots__ = ("_alarms", "_by_aor", "_by_key", "_chance", "_most", "rules")
 
-    def __init__(self, rules: RegistrationRules, chance: Chance) -> None:
+    def __init__(self, rules: RegistrationRules, chance: Chance, most: int) -> None:
         self.rules = rules
         self._chance = chance
+        self._most = most
         self._by_key: dict[str, Binding] = {}
         self._by_aor: dict[str, list[Binding]] = {}
-        self._by_connection: dict[int, list[Binding]] = {}  # streams only
         self._alarms: list[tuple[float, str, Binding]] = []
 
     def __len__(self) -> int:
@@ -85,10 +83,6 @@ class Bindings:
         """The binding of this name."""
         return self._by_key.get(key)
 
-    def on_connection(self, connection: int) -> list[Binding]:
-        """The bindings whose REGISTER came by this stream."""
-        return list(self._by_connection.get(connection, ()))
-
     # --- registering --------------------------------------------------------------------------------------------
 
     def register(self, registration: Registration, now: float) -> BindingChange:
@@ -105,9 +99,9 @@ class Bindings:
             change.removed = list(known)
         else:
             plan = self._plan(registration, known)
-            if len(self) + sum(binding is None for binding, _ in plan) > MAX_BINDINGS:
+            if len(self) + sum(binding is None for binding, _ in plan) > self._most:
                 retry = header("retry-after", str(RETRY_AFTER))
-                raise MessageError("too many bindings", status=503, headers=(retry,))
+                raise MessageError(f"{self._most} contacts, the most there may be", status=503, headers=(retry,))
             self._carry_out(plan, registration, change, now)
         for binding in change.removed:
             self.remove(binding)
@@ -170,18 +164,15 @@ class Bindings:
         )
         siblings.append(binding)
         self._by_key[binding.key] = binding
-        self._join_connection(binding)
         heapq.heappush(self._alarms, (expires_at, binding.key, binding))
         return binding
 
     def _refresh(self, binding: Binding, registration: Registration, update: ContactUpdate, now: float) -> None:
-        self._leave_connection(binding)
         binding.uri, binding.parameters = update.uri, update.parameters
         binding.instance, binding.reg_id = update.instance, update.reg_id
         binding.call_id, binding.cseq = registration.call_id, registration.cseq
         binding.flow, binding.path = registration.flow, registration.path
         binding.expires_at = now + update.expires
-        self._join_connection(binding)
         # An alarm that rings early is set again then, so a refresh costs none; only an earlier end needs one now.
         if binding.expires_at < binding.alarm_at:
             self._set_alarm(binding)
@@ -196,7 +187,6 @@ class Bindings:
         siblings.remove(binding)
         if not siblings:
             del self._by_aor[binding.aor]
-        self._leave_connection(binding)
         if len(self._alarms) > COMPACT_ABOVE and len(self._alarms) > 4 * len(self):
             self._alarms = [(one.alarm_at, one.key, one) for one in self]
             heapq.heapify(self._alarms)
@@ -223,20 +213,6 @@ class Bindings:
     def _set_alarm(self, binding: Binding) -> None:
         binding.alarm_at = binding.expires_at
         heapq.heappush(self._alarms, (binding.alarm_at, binding.key, binding))
-
-    # --- by stream ----------------------------------------------------------------------------------------------
-
-    def _join_connection(self, binding: Binding) -> None:
-        if binding.flow.connection:
-            self._by_connection.setdefault(binding.flow.connection, []).append(binding)
-
-    def _leave_connection(self, binding: Binding) -> None:
-        connection = binding.flow.connection
-        if connection:
-            others = self._by_connection[connection]
-            others.remove(binding)
-            if not others:
-                del self._by_connection[connection]
 
 
 def _match(known: list[Binding], update: ContactUpdate) -> Binding | None:

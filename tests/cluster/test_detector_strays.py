@@ -202,17 +202,6 @@ def test_a_pause_of_ours_and_of_the_backends_host_together_is_survived_too() -> 
     assert len(world.verdicts) == 1
 
 
-def test_a_stall_the_driver_reports_is_not_held_against_the_backend() -> None:
-    world = world_up(1.05)
-    deadline = world.detector.deadline
-    assert deadline is not None
-    world.run(deadline)
-    before = world.detector.deadline
-    assert before is not None
-    world.detector.stalled(0.5)
-    assert world.detector.deadline == pytest.approx(before + 0.5)
-
-
 def test_after_a_pause_there_is_no_burst_of_probes() -> None:
     world = world_up()
     probes = len(world.probed_at)
@@ -261,7 +250,6 @@ def test_whatever_happens_verdicts_alternate_and_the_deadline_lies_ahead(seed: i
                 world.asleep_until = world.now + random.random()
             case 9:
                 detector.seen_alive(world.now)
-                detector.stalled(random.random() / 10)
         assert detector.up is (bool(world.verdicts) and isinstance(world.verdicts[-1][1], BackendUp))
     kinds = [type(verdict) for _, verdict in world.verdicts]
     assert all(first is not second for first, second in pairwise(kinds))

@@ -29,16 +29,6 @@ def test_after_a_stall_the_probe_gets_a_fresh_timeout() -> None:
     assert expires_at(probes) == pytest.approx(2.0 + TIMEOUT)
 
 
-def test_a_stall_reported_by_the_driver_moves_the_deadline_by_as_much() -> None:
-    probes = Probes(TIMEOUT)
-    probes.send(0.0)
-    probes.stalled(2.0)
-    assert expires_at(probes) == pytest.approx(2.0 + TIMEOUT)
-    probes.settle()
-    probes.stalled(2.0)
-    assert probes.pending is None
-
-
 def test_a_process_that_is_always_late_gives_a_probe_up_all_the_same() -> None:
     probes = Probes(TIMEOUT)
     probes.send(0.0)

@@ -28,6 +28,10 @@ def test_single_values_come_first_then_each_list_under_its_name():
     assert described(result) == "active: alpha\nuptime seconds: 1.5\n\nbackends:\nname\nalpha"
 
 
+def test_a_single_value_that_is_not_there_is_none():
+    assert described({"active": None, "backends": []}) == "active: none"
+
+
 def test_values_are_short():
     values = [None, "", {}, [], True, False, 1, 0.0, 1.5, 2.0, {"calls": 1, "why": "x"}, ["a", "b"], "text"]
     assert list(map(word, values)) == [

@@ -49,3 +49,11 @@ def test_a_new_users_file_is_begun(asked, folder, monkeypatch):
     path = folder / "new.yaml"
     status, out, _ = asked("users", "add", "1002", "--password-stdin", "--users", str(path), "--realm", "voip.example")
     assert status == 0 and "no running proxy was told" in out and 'realm: "voip.example"' in path.read_text()
+
+
+def test_the_first_user_of_a_new_configuration_makes_the_file_it_names(asked, config, folder, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("wonderful\n"))
+    (folder / "users.yaml").unlink()
+    status, out, _ = asked("users", "add", "1001", "--password-stdin", "-c", config)
+    assert status == 0 and f"{folder / 'users.yaml'}: 1001 " in out
+    assert "1001  password" in asked("users", "list", "-c", config)[1]

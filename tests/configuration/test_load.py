@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from haproxy_voip.configuration.errors import ConfigErrors
-from haproxy_voip.configuration.load import load
+from haproxy_voip.configuration.load import load, load_one
 from haproxy_voip.configuration.model import BackendConfig, Config, HealthConfig, ProxyConfig, SipConfig
 from haproxy_voip.core.address import Endpoint
 from tests.configuration.samples import BACKENDS, MINIMAL, PROXY, loaded, mistakes, write
@@ -172,3 +172,21 @@ def test_every_prefix_of_a_configuration_is_loaded_or_refused(tmp_path: Path) ->
 def test_a_relative_control_socket_stands_beside_the_file(tmp_path: Path) -> None:
     """`run` and `status` must mean the same socket from whatever directory they are called."""
     assert loaded(tmp_path, MINIMAL + "control: proxy.sock\n").control == tmp_path / "proxy.sock"
+
+
+def test_one_value_can_be_had_whatever_is_wrong_elsewhere(tmp_path: Path) -> None:
+    path = write(tmp_path, "users: none.yaml\nproxy: {domain: voip.example, tls: 5}\nsurprise: 1\n")
+    assert load_one(path, "users") == tmp_path / "none.yaml"
+    assert load_one(path, "proxy.domain") == "voip.example"
+    assert load_one(path, "control") == Config.__dataclass_fields__["control"].default
+    assert load_one(write(tmp_path, "{}"), "users") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("proxy: {}", "proxy.domain"), ("proxy: 5", "proxy.domain"), ("5", "users"), ("users: [a]", "users")],
+)
+def test_one_value_that_cannot_be_had_is_a_mistake_at_its_place(tmp_path: Path, text: str, key: str) -> None:
+    with pytest.raises(ConfigErrors) as found:
+        load_one(write(tmp_path, text), key)
+    assert found.value.errors[0].line == 1

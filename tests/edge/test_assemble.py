@@ -27,7 +27,7 @@ from haproxy_voip.edge import assemble
 from haproxy_voip.edge.around import Around, BadUsers
 from haproxy_voip.edge.assemble import Edge
 from haproxy_voip.edge.control_client import request
-from haproxy_voip.edge.facts import Failed, Listening, NotSupported, Stopping, UsersNotRead
+from haproxy_voip.edge.facts import AskedToReload, Failed, Listening, Stopping, UsersNotRead, UsersRead
 from haproxy_voip.edge.listening import CannotListen
 from haproxy_voip.edge.tcp import Streams
 from haproxy_voip.edge.tls import TlsError, server_context
@@ -240,11 +240,12 @@ def test_users_are_read_again_on_command_and_on_sighup(run, heard, config, socke
             answer = await asyncio.to_thread(request, socket_path, "users-reload", {})
             assert answer == {"ok": True, "users": 1}
             assert proxy.node.users == ("voip.example", {"1001": None})
+            assert (await proxy.facts.until(UsersRead)).users == 1
             answer = await asyncio.to_thread(request, socket_path, "users-reload", {})
             assert answer == {"error": "users file not taken over: users.yaml:1: nonsense"}
             assert proxy.node.users == ("voip.example", {"1001": None})
             proxy.edge.ask_to_reload()
-            assert "SIGHUP" in str(await proxy.facts.until(NotSupported))
+            assert "SIGHUP" in str(await proxy.facts.until(AskedToReload))
             await proxy.facts.until(UsersNotRead, 2)
 
     run(scene)

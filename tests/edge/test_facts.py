@@ -14,7 +14,8 @@ def test_every_fact_says_itself_in_words():
         facts.StreamsFull(10, "192.0.2.1"),
         facts.HandshakeFailed("192.0.2.1:40000", "timed out"),
         facts.Stopping("SIGTERM"),
-        facts.NotSupported("SIGHUP"),
+        facts.AskedToReload(),
+        facts.UsersRead(2),
         facts.UsersNotRead("users.yaml:1: wrong"),
     ]
     assert {type(fact) for fact in told} == set(typing.get_args(facts.EdgeFact))

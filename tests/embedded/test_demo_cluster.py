@@ -38,8 +38,8 @@ def test_facts_are_found_by_name_field_and_time(cluster: Cluster) -> None:
         cluster._read_log(json.dumps(line))
     cluster._read_log("no JSON")
     now = monotonic()
-    found = cluster.first("BackendDown", now + 0.5, backend="alpha")
-    assert found is not None and found == pytest.approx(now + 1.0, abs=0.3)
-    assert cluster.first("BackendDown", now - 1, backend="beta") is None
+    (found,) = cluster.facts("BackendDown", now + 0.5, backend="alpha")
+    assert found.at == pytest.approx(now + 1.0, abs=0.3)
+    assert cluster.facts("BackendDown", now - 1, backend="beta") == []
     assert cluster.errors() == 1
     assert cluster.complaints() == ["the proxy said: BackendDown"] * 2 + ["the proxy said: Failed"]

@@ -10,7 +10,7 @@ from haproxy_voip.core.credential import Credential
 from haproxy_voip.embedded import demo_place
 from haproxy_voip.embedded.demo_phone import DemoPhone
 from haproxy_voip.embedded.demo_place import Place
-from haproxy_voip.embedded.facts import PhoneAnswered, PhoneEnded
+from haproxy_voip.embedded.facts import PhoneAnswered, PhoneEnded, PhoneMediaChanged
 from haproxy_voip.embedded.pbx import Pbx
 from haproxy_voip.embedded.settings import PbxSettings
 from haproxy_voip.embedded.sockets import Sockets
@@ -40,6 +40,15 @@ def test_two_phones_hear_each_other_and_fall_silent_afterwards(run: Run) -> None
         assert answered is not None
         for each in (caller, callee):
             assert await each.audio.heard_after(answered[0], 5) is not None
+        held_at = monotonic()
+        caller.hold()
+        assert await callee.told(PhoneMediaChanged, held_at, 5) is not None
+        assert callee.audio.remote is None and caller.audio.remote is not None
+        assert callee.heard_of((PhoneMediaChanged,), held_at) and not callee.heard_of((PhoneEnded,), held_at)
+        resumed_at = monotonic()
+        caller.resume()
+        assert await callee.told(PhoneMediaChanged, resumed_at, 5) is not None
+        assert await caller.audio.heard_after(resumed_at, 5) is not None
         caller.hang_up()
         assert await callee.told(PhoneEnded, answered[0], 5) is not None
         assert caller.audio.remote is None and callee.audio.remote is None

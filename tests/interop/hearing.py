@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tests.interop.audio import PACKET_SECONDS, PCMU, SAMPLES_PER_PACKET, Address, Ear, decode_ulaw, share
+from tests.interop.audio import PCMU, SAMPLES_PER_PACKET, Address, Ear, decode_ulaw, share
 
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; the socket module has no name for it
 TIMESPEC = struct.Struct("@qq")
@@ -89,9 +89,6 @@ def _arrived_at(ancillary: list[tuple[int, int, bytes]]) -> float:
     now, wall = time.monotonic(), time.time()
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS) and len(data) >= TIMESPEC.size:
-            seconds, nanoseconds = TIMESPEC.unpack_from(data)
-            return now - (wall - (seconds + nanoseconds / 1e9))
+            stamp: tuple[int, int] = TIMESPEC.unpack_from(data)
+            return now - (wall - (stamp[0] + stamp[1] / 1e9))
     return now
-
-
-__all__ = ["PACKET_SECONDS", "Packet", "TimedEar"]

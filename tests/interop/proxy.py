@@ -36,7 +36,6 @@ class ProxySetting:
     registration: str = "mirror"
     digest: str = "MD5"  # SIPp, sipsak and baresip do not know SHA-256
     users: int = 10
-    trusted: bool = False  # the backends ask for no passwords
     addresses: Sequence[str] = (ADDRESS,)
     tls: bool = False
     media_ports: str = "20000-27999"
@@ -170,9 +169,8 @@ class Proxy:
             lines.append("  tls: {certificate: tls.crt, key: tls.key}")
             write_certificate(self.certificate, self.folder / "tls.key", [REALM, *setting.addresses])
         lines.append(f"  sip: {{listen: {json.dumps(listen)}}}")
-        trusts = ", trusts_proxy: true" if setting.trusted else ""
         lines += ["users: users.yaml", "backends:"]
-        lines += [f'  {server.name}: {{sip: "udp:{server.address}:{SIP_PORT}"{trusts}}}' for server in self.servers]
+        lines += [f'  {server.name}: {{sip: "udp:{server.address}:{SIP_PORT}"}}' for server in self.servers]
         lines += [f"registration: {setting.registration}", f"media: {{ports: {setting.media_ports}}}"]
         lines += [f"control: {self._control}", *setting.lines]
         self._file.write_text("\n".join(lines) + "\n")

@@ -5,11 +5,12 @@ import json
 import re
 import threading
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pytest
 
 from haproxy_voip.core.address import Address, Flow, Transport
+from haproxy_voip.edge.facts import EdgeFact
 from haproxy_voip.observe import log as log_module
 from haproxy_voip.observe import repeats
 from haproxy_voip.observe.log import LEVELS, Log
@@ -64,6 +65,12 @@ def test_as_json_a_fact_keeps_its_fields():
     said = json.loads(line)
     assert said["fact"] == "AuthenticationFailed" and said["level"] == "warning" and said["user"] == "eve"
     assert said["text"].startswith("wrong credentials") and said["at"] > 1e9
+
+
+@pytest.mark.parametrize("kind", typing.get_args(NodeFact | EdgeFact))
+def test_no_fact_has_a_field_that_the_line_itself_has(kind):
+    """It would come after it, and be taken for it."""
+    assert not {field.name for field in fields(kind)} & {"at", "level", "fact", "text"}
 
 
 def test_whoever_reads_too_slowly_loses_lines_and_is_told_so(monkeypatch):

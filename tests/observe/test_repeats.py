@@ -2,7 +2,13 @@ from __future__ import annotations
 
 from haproxy_voip.core.address import Address, Flow, Transport
 from haproxy_voip.observe.repeats import MAX_SOURCES, WINDOW, Repeats
-from haproxy_voip.proxy.facts import AdminChanged, AuthenticationFailed, MessageRefused, RegistrationRefused
+from haproxy_voip.proxy.facts import (
+    AdminChanged,
+    AuthenticationFailed,
+    MessageRefused,
+    RegistrationRefused,
+    SessionFailed,
+)
 
 
 def guess(user: str = "eve", host: str = "192.0.2.1", port: int = 40000) -> AuthenticationFailed:
@@ -29,8 +35,10 @@ def test_kinds_and_sources_are_told_apart():
     repeats = Repeats()
     refused = MessageRefused(guess().flow, 400, "no good")
     facts = [guess(), guess(host="192.0.2.2"), refused, RegistrationRefused("alpha", "1001", "403", 1.0)]
-    assert [repeats.told(fact, 0.0) for fact in [*facts, *facts]] == [True] * 4 + [False] * 4
-    assert {repeated.source for repeated in repeats.due(WINDOW)} == {"192.0.2.1", "192.0.2.2", "alpha"}
+    facts.append(SessionFailed("Call x", "KeyError: 1", "haproxy_voip.proxy.call:9 hold"))
+    assert [repeats.told(fact, 0.0) for fact in [*facts, *facts]] == [True] * 5 + [False] * 5
+    sources = [repeated.source for repeated in repeats.due(WINDOW)]
+    assert sources == ["192.0.2.1", "192.0.2.2", "192.0.2.1", "alpha", "haproxy_voip.proxy.call:9 hold"]
 
 
 def test_what_comes_but_rarely_is_always_told():

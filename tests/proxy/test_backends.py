@@ -123,3 +123,11 @@ def test_canaries_closed_by_habit_are_no_news() -> None:
     canary.closed(70.0)
     canary.closed(71.0)  # a second try that failed
     assert canary.opened(72.0)
+
+
+def test_no_two_probes_look_like_one_sent_again() -> None:
+    """SIPp, for one, goes by the Call-ID alone."""
+    watched = Watched()
+    watched.run(1.0)
+    probes = [parse(probe.data) for probe in watched.judged if isinstance(probe, Probe)]
+    assert len({probe.call_id for probe in probes}) == len(probes) > 20

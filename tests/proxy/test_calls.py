@@ -57,18 +57,24 @@ def test_without_another_backend_it_is_refused_with_retry_after() -> None:
     stage.assert_nothing_left(registered=True)
 
 
-def test_an_answered_call_ends_at_once_and_the_backend_hears_of_it_when_it_returns() -> None:
+def test_an_answered_call_goes_on_and_the_dead_backend_hears_of_it_when_it_returns() -> None:
     stage = Servers()
-    alice, _, _, at_alpha, ok_at_alpha = talking(stage)
+    alice, invite, ok, at_alpha, ok_at_alpha = talking(stage)
+    alice.inbox.clear()
     stage.kill("alpha")
-    alice.answer(alice.take_request("BYE"), 200)
-    assert stage.node._evacuation.records[-1].lost == {"answered calls": 1}
+    at_beta = stage.beta.take_request("INVITE")
+    stage.beta.answer(at_beta, 200, body=stage.beta.offer(9000))
+    stage.beta.take("ACK")
+    assert alice.inbox == []
+    assert stage.node._evacuation.records[-1].moved == {"answered calls": 1}
     stage.pass_time(60)
     stage.revive("alpha")
     bye = stage.alpha.take_request("BYE")
     assert bye.call_id == at_alpha.call_id and bye.to.tag == ok_at_alpha.to.tag
     stage.alpha.answer(bye, 200)
     assert [fact.dialogs for fact in stage.facts if isinstance(fact, BackendRemembered)] == [1]
+    alice.send(alice.within(invite, ok, "BYE", 20))
+    stage.beta.answer(stage.beta.take_request("BYE"), 200)
     stage.assert_nothing_left()
 
 
@@ -106,12 +112,16 @@ def test_maintenance_moves_calls_and_says_so_to_the_living_backend() -> None:
     stage.assert_nothing_left()
 
 
-def test_maintenance_hangs_up_answered_calls_on_both_sides() -> None:
+def test_maintenance_moves_answered_calls_and_hangs_up_at_the_living_backend() -> None:
     stage = Servers()
-    alice, *_ = talking(stage)
+    alice, invite, ok, *_ = talking(stage)
+    alice.inbox.clear()
     stage.command("maint", name="alpha")
-    alice.answer(alice.take_request("BYE"), 200)
     stage.alpha.answer(stage.alpha.take_request("BYE"), 200)
+    stage.beta.answer(stage.beta.take_request("INVITE"), 200, body=stage.beta.offer(9000))
+    assert alice.inbox == []
+    alice.send(alice.within(invite, ok, "BYE", 20))
+    stage.beta.answer(stage.beta.take_request("BYE"), 200)
     stage.assert_nothing_left()
 
 

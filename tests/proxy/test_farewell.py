@@ -95,3 +95,15 @@ def test_a_challenged_bye_is_sent_again() -> None:
     assert again.has("authorization")
     talk.callee.answer(again, 200)
     leave_nothing(talk.stage)
+
+
+@both
+def test_why_we_hang_up_is_not_told_to_the_parties(make: Make) -> None:
+    """They would learn of the servers behind us."""
+    stage = calm()
+    talk = make(stage).established()
+    for name in ("beta", "charlie", "alpha"):
+        stage.command("maint", name=name)
+    client = talk.caller if talk.caller.user else talk.callee
+    reasons = [peer.take_request("BYE").get("reason") for peer in (client, stage.alpha)]
+    assert reasons == ['SIP;cause=500;text="Server Internal Error"'] * 2

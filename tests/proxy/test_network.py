@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from haproxy_voip.configuration.model import BackendConfig, Config, ProxyConfig, SipConfig
+from haproxy_voip.configuration.model import BackendConfig, Config, LimitsConfig, ProxyConfig, SipConfig
 from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
 from haproxy_voip.core.effects import Close, Open
-from haproxy_voip.proxy.network import Network, NoListener
+from haproxy_voip.proxy.network import OWN_STREAMS, Network, NoListener
 from haproxy_voip.sip.message import Request, header
 from tests.proxy.servers import TCP_BACKENDS, Servers, register
 from tests.proxy.stage import DOMAIN, Peer, config
@@ -115,13 +117,13 @@ def test_clients_are_sent_to_on_their_flow_whatever_the_size() -> None:
     assert network.way(gone, large(), 0.0) == (gone, [])
 
 
-def test_too_many_streams_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("haproxy_voip.proxy.network.MAX_STREAMS", 1)
-    network = Network(listening("tcp:192.0.2.1:5060"))
-    first, second = (Flow(Transport.TCP, Address("192.0.2.1", 5060), PHONE, number) for number in (1, 3))
-    assert network.opened(first) == []
-    assert network.opened(second) == [Close(second)]
-    assert network.streams == 1
+def test_streams_beyond_the_configured_number_and_our_own_are_closed() -> None:
+    config = replace(listening("tcp:192.0.2.1:5060"), limits=LimitsConfig(max_connections=3))
+    network = Network(config)
+    most = 3 + OWN_STREAMS * len(config.backends)
+    flows = [Flow(Transport.TCP, Address("192.0.2.1", 5060), PHONE, 2 * number + 1) for number in range(most + 1)]
+    assert [network.opened(flow) for flow in flows] == [[]] * most + [[Close(flows[-1])]]
+    assert network.streams == most
 
 
 # -- through a node -------------------------------------------------------------------------------------

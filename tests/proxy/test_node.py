@@ -6,10 +6,11 @@ from haproxy_voip.core.address import Address, Flow, Transport
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.core.effects import Close, Send
 from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
-from haproxy_voip.proxy.events import MediaFailed, MediaLatched, ProbeReply
-from haproxy_voip.proxy.facts import MediaTrouble, MessageRefused, SessionFailed
+from haproxy_voip.proxy.events import MediaFailed, MediaLatched, MediaReport, ProbeReply
+from haproxy_voip.proxy.facts import MediaCarried, MediaTrouble, MessageRefused, SessionFailed
 from haproxy_voip.proxy.forward import Forward
 from haproxy_voip.proxy.reception import Reception
+from haproxy_voip.rtp.flow import Counters
 from haproxy_voip.sip.message import Request, Response, parse
 from tests.proxy.stage import DOMAIN, PROXY, Stage
 from tests.proxy.talk import calm, outgoing
@@ -251,6 +252,16 @@ def test_media_events_end_in_the_node() -> None:
     assert told(stage, MediaLatched(7, "client", Address("127.0.1.1", 7000))) == []
     outputs = told(stage, MediaFailed(7, "address in use"))
     assert any(isinstance(output, MediaTrouble) for output in outputs)
+
+
+def test_what_a_stream_carried_is_told_when_it_ends() -> None:
+    report = MediaReport(7, Counters(packets=500, lost=3, jitter=0.0021), Counters(packets=498))
+    [fact] = told(Stage(), report)
+    assert isinstance(fact, MediaCarried)
+    assert str(fact) == (
+        "media stream 7 ended: from the client 500 packets, 3 lost, jitter 2.1 ms; "
+        "from the backend 498 packets, 0 lost, jitter 0.0 ms"
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"noise", b"OPTIONS sip:x SIP/2.0\r\n\r\n", b"SIP/2.0 200 OK\r\n\r\n"])

@@ -224,7 +224,7 @@ def session(stage: Stage) -> Session:
 @pytest.mark.parametrize("value", ["nonsense", "90;refresher=nobody"])
 def test_a_session_timer_that_cannot_be_read_is_none(value: str) -> None:
     subject = session(calm())
-    subject.watch(Response(200, None, [header("Session-Expires", value)]), 0.0)
+    subject.watch(Response(200, None, [header("Session-Expires", value)]), Side.CLIENT, 0.0)
     assert subject.expires_at is None
 
 

@@ -48,6 +48,22 @@ def test_the_phone_rings_on_and_is_joined_to_the_next_backends_call(end: str) ->
     talk.hang_up()
 
 
+@pytest.mark.parametrize("end", ["kill", "freeze"])
+def test_a_phone_whose_answer_was_lost_with_the_backend_is_joined_to_the_next_backends_call(end: str) -> None:
+    stage = Stage()
+    talk = incoming(stage)
+    talk.provisional(180)
+    talk.answer()  # which the backend never acknowledged
+    getattr(stage, end)("alpha")
+    assert requests(talk.callee, "ACK") != []
+    claimed(talk)
+    assert requests(talk.callee, "INVITE") == []
+    talk.ok = stage.beta.take_response(200)
+    talk.caller.ack(talk.invite, talk.ok)
+    talk.callee.inbox.clear()
+    talk.hang_up()
+
+
 def test_a_phone_that_does_not_ring_yet_is_not_said_to() -> None:
     stage = Stage()
     talk = incoming(stage)

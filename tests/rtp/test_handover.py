@@ -1,5 +1,6 @@
 """From the direct way to the server's, packet by packet."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -38,6 +39,12 @@ def test_silence_between_words_is_not_taken_for_what_was_heard():
         assert words == [word for word in said if word][: len(words)] and len(words) > 10
 
 
+@pytest.mark.parametrize("begins", [0, 1, 3, 12])
+def test_a_tone_whose_packets_are_all_the_same_is_heard_without_a_gap(begins: int):
+    heard = play({begins: 0.05}, said=[0] * 60)
+    assert len(heard) >= 57 and max(later - earlier for earlier, later in pairwise(heard)) <= 1
+
+
 def test_a_server_that_loses_packets_is_followed():
     handover = Handover(0.0)
     assert [handover.direct(turn, 0.02 * turn) for turn in range(5)] == [True] * 5
@@ -58,7 +65,7 @@ def test_a_server_that_says_nothing_ends_it_as_well():
     handover = Handover(0.0)
     assert handover.direct(1, LIMIT_SECONDS - 0.01)
     assert not handover.direct(2, LIMIT_SECONDS) and handover.done
-    assert handover.served(3, LIMIT_SECONDS + 1.0)
+    assert handover.served(3, LIMIT_SECONDS + 1.0) and handover.served(1, LIMIT_SECONDS + 1.0)
 
 
 def test_memory_is_bounded():

@@ -153,4 +153,3 @@ def _nonce_count(fields: Mapping[str, str]) -> int:
     if NONCE_COUNT.fullmatch(count) is None:
         raise MessageError(f"nonce count is not eight hexadecimal digits: {count!r}")
     return int(count, 16)
-

@@ -17,7 +17,8 @@ STATIC_CODECS: dict[str, str] = {
     "33": "mp2t/90000", "34": "h263/90000",
 }  # fmt: skip
 # What an answer to one offer answers for that offer alone.
-KEYING = ("crypto", "fingerprint", "setup", "ice-ufrag")
+KEYS = ("crypto", "fingerprint")
+KEYING = (*KEYS, "setup", "ice-ufrag")
 # Which events a telephone-event stream may carry is a hint; all agree on 0-15.
 EVENTS = "telephone-event/"
 
@@ -62,6 +63,19 @@ def _same_media(first: Description, section: MediaSection, second: Description, 
         and codecs(first, section) == codecs(second, other)
         and _keying(first, section) == _keying(second, other)
     )
+
+
+def keys_equal(first: Description, second: Description) -> bool:
+    """Whether who has the keys in the one description understands what is sent with those in the other (RFC 4568,
+    RFC 5763). Streams that are in use in one of them only do not matter."""
+    return all(
+        section.rejected or other.rejected or _keys(first, section) == _keys(second, other)
+        for section, other in zip(first.medias, second.medias, strict=False)
+    )
+
+
+def _keys(description: Description, section: MediaSection) -> list[tuple[str, str]]:
+    return [pair for pair in description.attributes(section) if pair[0] in KEYS]
 
 
 def _keying(description: Description, section: MediaSection) -> list[tuple[str, str]]:

@@ -6,9 +6,11 @@ A call that moves to another server must go on in the codecs its phone uses alre
 from __future__ import annotations
 
 from haproxy_voip.sip.sdp.comparison import codecs
-from haproxy_voip.sip.sdp.description import Description, MediaSection
+from haproxy_voip.sip.sdp.description import Description, Direction, MediaSection
+from haproxy_voip.sip.sdp.reading import parse
 
 OF_ONE_FORMAT = ("rtpmap", "fmtp", "rtcp-fb")
+DIRECTIONS = frozenset(f"a={direction}" for direction in Direction)
 
 
 def narrowed(description: Description, agreed: Description | None) -> bytes:
@@ -26,6 +28,31 @@ def narrowed(description: Description, agreed: Description | None) -> bytes:
             continue
         _narrow(description, lines, section, _kept(description, section, agreed, other))
     return description.line_end.join([line for line in lines if line is not None]).encode("latin-1")
+
+
+def answering(description: Description, offer: Description) -> bytes:
+    """The description as an answer to this offer: its formats, and no direction the offer does not allow.
+
+    RFC 3264 section 6.1: "If a stream is offered as sendonly, the corresponding stream MUST be marked as recvonly or
+    inactive in the answer"; and so on.
+    """
+    answer = parse(narrowed(description, offer))
+    lines = list(answer.lines)
+    for section, other in reversed(list(zip(answer.medias, offer.medias, strict=False))):
+        allowed = _direction(section.direction, other.direction)
+        if allowed is not section.direction:
+            others = [line for line in lines[section.start + 1 : section.end] if line not in DIRECTIONS]
+            end = len(others) - (others[-1:] == [""])  # not behind the last line end
+            others.insert(end, f"a={allowed}")
+            lines[section.start + 1 : section.end] = others
+    return answer.line_end.join(lines).encode("latin-1")
+
+
+def _direction(standing: Direction, offered: Direction) -> Direction:
+    sends, receives = standing.sends and offered.receives, standing.receives and offered.sends
+    if sends:
+        return Direction.SENDRECV if receives else Direction.SENDONLY
+    return Direction.RECVONLY if receives else Direction.INACTIVE
 
 
 def _kept(description: Description, section: MediaSection, agreed: Description, other: MediaSection) -> tuple[str, ...]:

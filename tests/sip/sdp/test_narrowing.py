@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from haproxy_voip.sip.sdp import parse
-from haproxy_voip.sip.sdp.narrowing import narrowed
+from haproxy_voip.sip.sdp.narrowing import answering, narrowed
 
 PHONE = (
     "v=0\r\no=phone 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
@@ -53,3 +55,30 @@ def test_a_stream_with_nothing_in_common_keeps_its_formats() -> None:
 def test_an_answer_with_fewer_streams_leaves_the_rest_alone() -> None:
     answer = ANSWER.partition("m=video")[0]
     assert "m=video 7002 RTP/AVP 99" in narrow(PHONE, answer)
+
+
+@pytest.mark.parametrize(
+    ("standing", "offered", "said"),
+    [
+        ("sendrecv", "sendonly", "recvonly"), ("sendrecv", "recvonly", "sendonly"),
+        ("sendonly", "sendonly", "inactive"), ("recvonly", "sendrecv", "recvonly"),
+        ("sendrecv", "inactive", "inactive"), ("sendrecv", "sendrecv", "sendrecv"),
+    ],
+)  # fmt: skip
+def test_an_answer_allows_no_more_than_the_offer(standing: str, offered: str, said: str) -> None:
+    """RFC 3264 section 6.1; the streams that follow keep theirs."""
+    phone = PHONE.replace("sendonly", standing)
+    offer = parse(phone.replace(standing, offered).encode())
+    text = answering(parse(phone.encode()), offer)
+    audio, video = parse(text).medias
+    assert audio.direction == said and video.direction == "sendrecv"
+    assert text.count(b"\r\na=" + said.encode()) == 1 and text.endswith(b"\r\n") and b"\r\n\r\n" not in text
+
+
+@pytest.mark.parametrize("end", ["", "\r\n", "\r\na=ptime:20\r\n"])
+def test_a_direction_of_the_whole_session_is_narrowed_for_a_stream(end: str) -> None:
+    text = f"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\na=sendrecv\r\nm=audio 7000 RTP/AVP 0{end}"
+    answer = answering(parse(text.encode()), parse(text.replace("sendrecv", "sendonly").encode()))
+    assert [media.direction for media in parse(answer).medias] == ["recvonly"]
+    line_end = "\r\n" if end else ""
+    assert answer.decode() == f"{text.removesuffix(line_end)}\r\na=recvonly{line_end}"

@@ -1,0 +1,72 @@
+"""Of several calls of one caller, the next backend is asked for one at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from haproxy_voip.proxy.facts import AdminChanged
+from haproxy_voip.proxy.shared import Output
+from haproxy_voip.proxy.turns import Turns
+
+
+@dataclass(eq=False)
+class Call:
+    """Begins at its turn unless it is over; notes when that was."""
+
+    name: str
+    over: bool = False
+    turns: list[float] = field(default_factory=list)
+
+    def turn(self, now: float) -> list[Output] | None:
+        self.turns.append(now)
+        return None if self.over else [AdminChanged(self.name, "asked")]
+
+
+def asked(outputs: list[Output]) -> list[str]:
+    return [output.backend for output in outputs if isinstance(output, AdminChanged)]
+
+
+def test_the_first_begins_at_once_and_the_next_when_it_has_ended():
+    turns, one, two = Turns(), Call("one"), Call("two")
+    assert asked(turns.ask("1001", one, 1.0)) == ["one"]
+    assert turns.ask("1001", two, 2.0) == [] and two.turns == []
+    assert asked(turns.end("1001", one, 3.0)) == ["two"] and two.turns == [3.0]
+    assert turns.end("1001", two, 4.0) == [] and len(turns) == 0
+
+
+def test_callers_do_not_wait_for_each_other():
+    turns = Turns()
+    assert asked(turns.ask("1001", Call("one"), 0.0)) == ["one"]
+    assert asked(turns.ask("1002", Call("other"), 0.0)) == ["other"]
+    assert len(turns) == 2
+
+
+def test_they_come_in_the_order_in_which_they_asked():
+    turns, calls = Turns(), [Call(str(number)) for number in range(4)]
+    order = [name for call in calls for name in asked(turns.ask("1001", call, 0.0))]
+    for call in calls:
+        order += asked(turns.end("1001", call, 1.0))
+    assert order == ["0", "1", "2", "3"]
+
+
+def test_who_has_nothing_to_do_any_more_is_passed_over():
+    turns, first, last = Turns(), Call("first"), Call("last")
+    turns.ask("1001", first, 0.0)
+    for _ in range(3):
+        turns.ask("1001", Call("over", over=True), 0.0)
+    turns.ask("1001", last, 0.0)
+    assert asked(turns.end("1001", first, 1.0)) == ["last"]
+
+
+def test_one_that_is_over_when_it_asks_leaves_the_turn_free():
+    turns = Turns()
+    assert turns.ask("1001", Call("over", over=True), 0.0) == []
+    assert len(turns) == 0
+
+
+def test_whoever_does_not_have_the_turn_cannot_end_it():
+    turns, one, two = Turns(), Call("one"), Call("two")
+    turns.ask("1001", one, 0.0)
+    turns.ask("1001", two, 0.0)
+    assert turns.end("1001", two, 1.0) == [] and turns.end("1002", one, 1.0) == []
+    assert two.turns == [] and len(turns) == 1
