@@ -125,7 +125,8 @@ class Calls:
         # Who is not carried by a backend waits to be claimed, or gives up, as before this one died again.
         outputs = apart(lambda name, at: self._join(here, now), backend, now)
         for call in here:
-            outputs += apart(lambda one, at: self._carry_out(one, moves, alive, at), call, now)
+            if not call.over:  # it may have ended with its partner meanwhile
+                outputs += apart(lambda one, at: self._carry_out(one, moves, alive, at), call, now)
         return outputs
 
     def _join(self, calls: list[Call], now: float) -> list[Output]:

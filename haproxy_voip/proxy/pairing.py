@@ -33,8 +33,10 @@ Evidence = dict["Call", "Call"]
 def conversations(calls: Iterable[Call], heard: Callable[[int], int | None]) -> Evidence:
     """Each call that has a partner -> that partner, both ways. `heard` is the fingerprints' word on two streams."""
     answered = [call for call in calls if call.answered_at is not None]
-    certain = _agreed([_by_media(answered, heard), _by_address(answered), _by_token(answered)])
-    return certain | _by_names([call for call in answered if call not in certain])
+    certain = [*_by_media(answered, heard), *_by_address(answered), *_by_token(answered)]
+    # Whoever such evidence names is not judged by names, even where it contradicts itself.
+    named = dict.fromkeys(call for pair in certain for call in pair)
+    return _mutual(certain) | _by_names([call for call in answered if call not in named])
 
 
 def _by_media(calls: list[Call], heard: Callable[[int], int | None]) -> list[tuple[Call, Call]]:
@@ -67,7 +69,11 @@ def _by_address(calls: list[Call]) -> list[tuple[Call, Call]]:
 def _by_token(calls: list[Call]) -> list[tuple[Call, Call]]:
     owner = {call.token: call for call in calls}
     named = [(call, owner.get(call.origin)) for call in calls if call.origin is not None]
-    return [(call, other) for call, other in named if other is not None and other is not call]
+    return [
+        (call, other)
+        for call, other in named
+        if other is not None and other is not call and not call.transferred and not other.transferred
+    ]
 
 
 def _by_names(calls: list[Call]) -> Evidence:
@@ -89,11 +95,6 @@ def _by_names(calls: list[Call]) -> Evidence:
 def _together(one: Call, other: Call) -> bool:
     assert one.answered_at is not None and other.answered_at is not None
     return 0.0 <= one.answered_at - other.answered_at <= ANSWERED_WITHIN_SECONDS
-
-
-def _agreed(kinds: list[list[tuple[Call, Call]]]) -> Evidence:
-    """What all kinds of evidence together say; whoever is named with two partners has none."""
-    return _mutual([pair for kind in kinds for pair in kind])
 
 
 def _mutual(found: list[tuple[Call, Call]]) -> Evidence:
