@@ -60,8 +60,9 @@ def active(folder: Path, users: int) -> None:
         setting = ProxySetting(users=users, registration="active")
         servers, proxy = start(stack, folder, Setting(users=users), setting)
         begin, started = starter(folder)
-        stack.callback(lambda: [sipp.stop() for sipp in started])
         taken = move_registrations(begin, proxy, servers[0], servers[1], users)
+        for sipp in started:
+            sipp.stop()
     print(f"active mode: {users} registrations moved in {taken:.2f} s, {users / taken:.0f} per second; no call failed")
 
 

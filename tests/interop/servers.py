@@ -161,6 +161,10 @@ class Asterisk(Server):
             row.split('"uri":"', 1)[1].split('"', 1)[0].replace("^3B", ";") for row in rows if row.startswith(wanted)
         ]
 
+    def contact_count(self) -> int:
+        """How many contacts of all users are registered (chan_pjsip)."""
+        return self.console("database show registrar/contact").count('"uri":"')
+
     def forget_contacts(self) -> None:
         """Stopped, its database deleted, started again: nobody is registered."""
         self.stop()

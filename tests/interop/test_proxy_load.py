@@ -77,3 +77,4 @@ def test_in_active_mode_a_thousand_registrations_move_and_no_call_fails_meanwhil
     taken = move_registrations(start_sipp, proxy, alpha, beta, USERS)
     print(f"{USERS} registrations moved in {taken:.2f} s")
     assert taken < MOVED_SECONDS
+    assert beta.contact_count() == USERS

@@ -8,6 +8,7 @@ call.hang_up()
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from haproxy_voip.configuration.model import HealthConfig
@@ -15,16 +16,16 @@ from haproxy_voip.proxy.call import Call
 from haproxy_voip.rtp.fingerprint import Fingerprints
 from haproxy_voip.rtp.flow import StreamPlan
 from haproxy_voip.sip.message import Request, Response
-from tests.proxy.stage import DOMAIN, Peer, Stage, config
+from tests.proxy.stage import DOMAIN, USERS, Peer, Stage, config
 from tests.proxy.talk import Talk, sdp
 
 # Probes cost time and are not what is tested; a killed backend is noticed without them.
 FEW_PROBES = HealthConfig(inter=5.0, timeout=0.060)
 
 
-def theatre(**changes: object) -> Stage:
+def theatre(users: Iterable[str] = USERS, **changes: object) -> Stage:
     """A stage on which long times pass quickly."""
-    return Stage(config(health=FEW_PROBES, **changes))
+    return Stage(config(health=FEW_PROBES, **changes), users=users)
 
 
 def known(stage: Stage, user: str) -> Peer:
@@ -55,6 +56,7 @@ def ring(
 
 def claim(stage: Stage, backend: str, caller: str, callee: str, **arguments: str | bytes) -> Request:
     """This backend calls a client, who may have that call already."""
+    known(stage, callee)
     pbx = stage.backends[backend]
     body = arguments.pop("body", sdp(pbx, 9502))
     assert isinstance(body, bytes)
@@ -194,3 +196,14 @@ def prove(call: Conversation) -> None:
         calls.fingerprints = Told()
     ours, theirs = plan_of(call.stage, call.caller).stream, plan_of(call.stage, call.callee).stream
     calls.fingerprints.of |= {ours: theirs, theirs: ours}
+
+
+def silent(*peers: Peer) -> bool:
+    """Whether nothing was said to them that they have not taken."""
+    return all(peer.inbox == [] for peer in peers)
+
+
+def hung_up(*peers: Peer) -> None:
+    """They are told that it is over, and believe it."""
+    for peer in peers:
+        peer.answer(peer.take_request("BYE"), 200)

@@ -11,7 +11,6 @@ from haproxy_voip.proxy.call import Call
 from haproxy_voip.proxy.events import MediaPrints
 from haproxy_voip.proxy.pairing import ANSWERED_WITHIN_SECONDS, conversations
 from haproxy_voip.rtp.fingerprint import Print
-from haproxy_voip.rtp.flow import StreamPlan
 from tests.proxy.conversation import (
     Conversation,
     calls_of,
@@ -31,13 +30,7 @@ USERS = ("1001", "1002", "1003", "1004", "1005")
 
 
 def stage() -> Stage:
-    one = theatre()
-    from haproxy_voip.core.credential import Credential
-
-    for user in USERS:
-        one.credentials.setdefault(user, Credential(user, one.domain, password=f"secret{user}"))
-    one.node.replace_users(one.domain, one.credentials)
-    return one
+    return theatre(users=USERS)
 
 
 def up(talk: Talk, port: int, after: float = 0.0, **headers: str) -> Talk:
@@ -58,17 +51,6 @@ def found(stage: Stage, heard: dict[int, int] | None = None) -> list[tuple[str, 
 
 def _from_client(call: Call) -> bool:
     return call.callee.side == "backend"
-
-
-def stream_of(talk: Talk) -> int:
-    """The stream of this call, by where its backend party is."""
-    peers = {talk.caller.host, talk.callee.host}
-    plans: list[StreamPlan] = [install.plan for install in talk.stage.plans.values()]
-    return next(
-        plan.stream
-        for plan in plans
-        if {plan.client.remote.host, plan.backend.remote.host} == peers  # type: ignore[union-attr]
-    )
 
 
 # -- who called whom ------------------------------------------------------------------------------------
@@ -164,13 +146,19 @@ def test_a_forwarded_call_and_one_answered_by_chance_at_that_moment_are_not_cros
     assert nobody_is_joined(one)
 
 
-def test_the_anonymous_are_not_one_caller() -> None:
+def test_two_phones_of_one_user_are_two_people() -> None:
+    """Both call the same person, and only one is put through in that moment; the other is in a queue for them."""
     one = stage()
-    for caller, port in (("1003", 9000), ("1004", 9100)):
-        headers = {"from_": f"<sip:anonymous@anonymous.invalid>;tag={caller}"}
-        ours = dial(one, caller, "1002", **headers)
-        up(ring(one, "alpha", "anonymous", "1002", port=port + 2), 7000 + port % 1000)
-        up(ours, port)
+    second = one.phone("1001", "127.0.2.1")
+    invite = second.request("INVITE", f"sip:600@{one.domain}", body=sdp(second))
+    second.inbox.clear()
+    up(Talk(one, second, one.alpha, invite, one.alpha.take_request("INVITE")), 9300)
+    first = one.phone("1001", "127.0.2.2")
+    invite = first.request("INVITE", f"sip:1002@{one.domain}", body=sdp(first))
+    first.inbox.clear()
+    voicemail = Talk(one, first, one.alpha, invite, one.alpha.take_request("INVITE"))
+    up(ring(one, "alpha", "1001", "1002"), 7000)
+    up(voicemail, 9000)
     assert found(one) == []
 
 

@@ -8,30 +8,20 @@ from haproxy_voip.proxy.facts import CallEnded, CallMoved, CallStranded
 from haproxy_voip.proxy.survival import REBUILD_SECONDS
 from haproxy_voip.sip.message import Request
 from tests.proxy.conversation import (
-    Conversation,
-    calls_of,
     claim,
     converse,
     dial,
+    hung_up,
     joined,
     nobody_is_joined,
     plan_of,
     prove,
-    requests,
+    silent,
     theatre,
-)  # fmt: skip
+)
 from tests.proxy.servers import TCP_BACKENDS, Servers
-from tests.proxy.stage import Peer, Stage
-from tests.proxy.talk import Talk, answer_all, incoming, leave_nothing, outgoing, sdp
-
-
-def silent(*peers: Peer) -> bool:
-    return all(peer.inbox == [] for peer in peers)
-
-
-def hung_up(*peers: Peer) -> None:
-    for peer in peers:
-        peer.answer(peer.take_request("BYE"), 200)
+from tests.proxy.stage import Stage
+from tests.proxy.talk import Talk, incoming, leave_nothing, outgoing, sdp
 
 
 def reasons(stage: Stage) -> list[str]:
@@ -335,70 +325,6 @@ def test_nobody_claims_a_phone_that_is_called_by_nobody_any_more() -> None:
     assert plan_of(stage, talk.callee).comfort_noise and silent(talk.callee)
     stage.pass_time(REBUILD_SECONDS + 0.1)
     hung_up(talk.callee)
-    leave_nothing(stage)
-
-
-# -- hanging up meanwhile -------------------------------------------------------------------------------
-
-STEPS = ["joined", "invited", "ringing", "claimed", "acknowledged", "carried alone"]
-
-
-def advance(call: Conversation, step: str) -> None:
-    """Kill alpha and let beta come so far."""
-    stage = call.stage
-    stage.kill("alpha")
-    if step == "joined":
-        return
-    invited = call.invited()
-    if step == "ringing":
-        stage.beta.answer(invited, 180)
-    if step in ("claimed", "acknowledged"):
-        call.theirs.caller = stage.beta
-        call.theirs.invite = claim(stage, "beta", "1001", "1002")
-        call.theirs.ok = stage.beta.take_response(200)
-    if step == "acknowledged":
-        stage.beta.ack(call.theirs.invite, call.theirs.ok)  # type: ignore[arg-type]
-    if step == "carried alone":
-        call.carried()
-
-
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("who", ["caller", "callee"])
-def test_whoever_hangs_up_meanwhile_ends_the_call_for_the_other_and_at_the_backend(step: str, who: str) -> None:
-    stage = theatre()
-    call = converse(stage)
-    advance(call, step)
-    if who == "caller":
-        call.ours.by_caller("BYE")
-        call.caller.take(200)
-        hung_up(call.callee)
-    else:
-        call.theirs.by_callee("BYE")
-        call.callee.take(200)
-        hung_up(call.caller)
-    if step == "claimed":  # RFC 3261 section 15: not before the ACK
-        assert "BYE" not in requests(stage.beta)
-        stage.beta.ack(call.theirs.invite, call.theirs.ok)  # type: ignore[arg-type]
-    for invite in [one for one in stage.beta.inbox if isinstance(one, Request) and one.method == "CANCEL"]:
-        stage.beta.inbox.remove(invite)
-        stage.beta.answer(invite, 200)
-        stage.beta.answer(call.ours.invited, 487)
-    answer_all(stage, "BYE")
-    assert not calls_of(stage)
-    leave_nothing(stage)
-
-
-def test_an_answer_that_crosses_our_cancel_is_acknowledged_and_hung_up() -> None:
-    stage = theatre()
-    call = converse(stage)
-    advance(call, "ringing")
-    call.ours.by_caller("BYE")
-    call.caller.take(200)
-    hung_up(call.callee)
-    stage.beta.take("CANCEL")
-    stage.beta.answer(call.ours.invited, 200, tag="late", body=sdp(stage.beta, 9500))
-    stage.beta.take("ACK")
-    hung_up(stage.beta)
     leave_nothing(stage)
 
 

@@ -11,25 +11,18 @@ from tests.proxy.conversation import (
     claim,
     converse,
     dial,
+    hung_up,
     joined,
     nobody_is_joined,
     plan_of,
     ring,
+    silent,
     theatre,
 )
 from tests.proxy.stage import Peer, Stage
 from tests.proxy.talk import Talk, incoming, leave_nothing, outgoing, sdp
 
 KEY = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n"
-
-
-def silent(*peers: Peer) -> bool:
-    return all(peer.inbox == [] for peer in peers)
-
-
-def hung_up(*peers: Peer) -> None:
-    for peer in peers:
-        peer.answer(peer.take_request("BYE"), 200)
 
 
 def taken(talk: Talk, body: bytes | None = None, backend: str = "beta", **headers: str) -> Talk:

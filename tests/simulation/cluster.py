@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from haproxy_voip.embedded.phone_call import PhoneCall
 from haproxy_voip.embedded.settings import PbxSettings, PhoneSettings
 from haproxy_voip.proxy.facts import SessionFailed
 from haproxy_voip.proxy.node import Node
+from tests.simulation.opaque import OpaquePbx
 from tests.simulation.proxy_edge import ProxyEdge, hears
 from tests.simulation.weather import CALM, Weather
 from tests.simulation.world import World
@@ -26,15 +28,21 @@ USERS = {str(number): f"secret {number}" for number in range(1001, 1021)}
 UP_LIMIT = 10.0  # virtual seconds for things that need no more than a few round trips and a retransmission
 # How apart the seeds of the machines in one world are.
 SPREAD = 1_000
+# No number of a backend's media ports is given twice in a history, whatever dies.
+FIRST_MEDIA_PORT = 10_000
 
 
 class Cluster:
     """See the module. Everything has its own chance, made from the one seed."""
 
-    def __init__(self, seed: int, weather: Weather = CALM, trust: bool = False, **config: Any) -> None:
+    def __init__(
+        self, seed: int, weather: Weather = CALM, *, trust: bool = False, opaque: bool = False, **config: Any
+    ) -> None:
         self.world = World(seed, weather)
         self.world.readers.append(_no_mistake)
         self.trust = trust
+        self.opaque = opaque  # whether the backends pass nothing on that would show what belongs together
+        self._media_ports = itertools.count(FIRST_MEDIA_PORT, 2)
         self.phones: dict[str, Phone] = {}
         self._chances = iter(range(seed * SPREAD, (seed + 1) * SPREAD))
         # Servers stand side by side; only the phones' links have weather.
@@ -47,6 +55,7 @@ class Cluster:
         credentials = {user: Credential(user, DOMAIN, password) for user, password in USERS.items()}
         node = Node(self.config, (DOMAIN, credentials), self.chance(), self.world.now)
         self.proxy = ProxyEdge(self.world, "proxy", node, self.config)
+        self.proxy.beyond = self._beyond
 
     def chance(self) -> Chance:
         """Another one from the seed."""
@@ -57,7 +66,19 @@ class Cluster:
         address = Address(BACKENDS[name], 5060)
         listen = (Endpoint(Transport.UDP, address), Endpoint(Transport.TCP, address))
         settings = PbxSettings(listen=listen, users=USERS, realm=DOMAIN, trust=self.trust)
-        self.world.add(name, Pbx(settings, self.chance()), listen)
+        pbx: Any = Pbx(settings, self.chance())
+        if self.opaque:
+            pbx = OpaquePbx(pbx, address.host, self._media_ports, self.chance())
+        self.world.add(name, pbx, listen)
+
+    def _beyond(self, target: Address) -> Address | None:
+        """Where a packet goes on that arrives at a backend's own port."""
+        name = next((name for name, host in BACKENDS.items() if host == target.host), None)
+        process = None if name is None else self.world.processes[name]
+        if process is None or not process.alive or process.frozen or self.world.apart("proxy", process.name):
+            return None
+        found: Address | None = process.machine.party.get(target)
+        return found
 
     def pbx(self, name: str) -> Pbx:
         """The PBX of this name as it runs now."""

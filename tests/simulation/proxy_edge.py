@@ -34,6 +34,7 @@ class ProxyEdge:
         self.node: Node = world.add(name, node, config.proxy.sip.listen)
         self.plans: dict[int, StreamPlan] = {}
         self.replies: dict[int, dict[str, Any]] = {}
+        self.beyond: Callable[[Address], Address | None] = lambda target: None  # where a backend sends a packet on to
         self._world = world
         self._process: Process = world.processes[name]
         self._backends = {backend.name: backend.sip for backend in config.backends}
@@ -137,7 +138,11 @@ def reaches(edge: ProxyEdge, speaker: PhoneCall) -> Address | None:
             return None
         way_out = _other_party(edge, target)
         if way_out is None:
-            return target
+            sent_on = edge.beyond(target)
+            if sent_on is None:
+                return target
+            target = sent_on
+            continue
         target = way_out.remote if way_out.receives else None
     return None
 

@@ -13,7 +13,8 @@ from haproxy_voip.configuration.model import HealthConfig
 from haproxy_voip.core.address import Address
 from haproxy_voip.embedded.facts import By, PhoneEnded
 from haproxy_voip.embedded.phone_call import PhoneCall
-from tests.simulation.cluster import BACKENDS, USERS, Cluster
+from haproxy_voip.proxy.session import TRANSFER_SECONDS
+from tests.simulation.cluster import BACKENDS, PROXY, USERS, Cluster
 from tests.simulation.invariants import Invariants
 from tests.simulation.proxy_edge import reaches
 from tests.simulation.weather import CALM, STORM
@@ -22,6 +23,13 @@ PHONES = list(USERS)[:4]
 TROUBLE_SECONDS = 16.0
 # Then all is mended, and calls end; in this time registrations are made again wherever they were lost.
 CALM_SECONDS = 12.0
+# In front of the callee's number, where backends lead calls elsewhere (opaque.py): most are as dialled.
+PREFIXES = ["", "", "", "7", "8"]
+# The share of calls that are transferred in the middle.
+TRANSFERRED = 0.15
+# How long the other phone may believe in a call that one has ended: while no backend carries it, and while a BYE that
+# is lost is sent again (64*T1).
+PARTING_SECONDS, LOST_BYE_SECONDS = 8.0, 40.0
 # How often it is listened who hears whom.
 LISTEN_EVERY = 0.05
 # In a good network, with one backend in trouble: a freeze is detected in less than half of this.
@@ -43,11 +51,15 @@ class Storm:
         self.single = self.random.random() < 0.6  # never more than one backend in trouble
         registration = "active" if self.random.random() < 0.3 else "mirror"
         health = HealthConfig(inter=self.random.choice(PROBE_INTERVALS))
-        self.cluster = Cluster(seed, registration=registration, health=health)
+        # Backends that show nothing of what belongs together, and lead calls elsewhere: some are lost in doubt.
+        self.opaque = self.random.random() < 0.4
+        self.cluster = Cluster(seed, trust=self.opaque, opaque=self.opaque, registration=registration, health=health)
         self.world = self.cluster.world
         self.invariants = Invariants(self.cluster)
         self.attempts: list[tuple[float, str, PhoneCall]] = []
-        self.called: dict[PhoneCall, Address] = {}  # where the audio of each call may come out
+        self.together: list[tuple[str, str, PhoneCall]] = []  # who may hear each other, until that call ends
+        self.parted: dict[PhoneCall, float] = {}  # when these ended
+        self.transferred: dict[PhoneCall, None] = {}
         self.silent: dict[PhoneCall, float] = {}  # seconds since it was heard last
         self.troubled: dict[str, str] = {}
         self.outcomes: Counter[str] = Counter()
@@ -86,13 +98,26 @@ class Storm:
         while (at := at + self.random.expovariate(1.2)) < end - 5.0:
             caller, callee = self.random.sample(PHONES, 2)
             talk = self.random.uniform(0.0, 6.0)
-            self.world.at(at, lambda a=caller, b=callee, t=talk: self._call(a, b, t))  # type: ignore[misc]
+            prefix = self.random.choice(PREFIXES) if self.opaque else ""
+            third = self.random.choice(PHONES) if self.random.random() < TRANSFERRED else ""
+            plan = (caller, callee, prefix, "" if third in (caller, callee) else third, talk)
+            self.world.at(at, lambda wanted=plan: self._call(*wanted))  # type: ignore[misc]
 
-    def _call(self, caller: str, callee: str, talk: float) -> None:
-        call = self.cluster.call(caller, callee)
+    def _call(self, caller: str, callee: str, prefix: str, third: str, talk: float) -> None:
+        call = self.cluster.call(caller, prefix + callee[len(prefix) :])
         self.attempts.append((self.world.now, caller, call))
-        self.called[call] = self.cluster.phones[callee].settings.audio
+        self.together.append((caller, callee, call))
+        if third:
+            self.world.after(talk / 2, lambda: self._transfer(caller, callee, third, call))
         self.world.after(talk, lambda: self._hang_up(caller, call))
+
+    def _transfer(self, caller: str, callee: str, third: str, call: PhoneCall) -> None:
+        """The caller lets the callee talk to somebody else."""
+        if call.up:
+            self._tell(f"{caller} transfers {callee} to {third}")
+            self.transferred[call] = None
+            self.together += [(callee, third, other) for other in self.cluster.phones[callee].calls.values()]
+            self.cluster.act(caller, "transfer", call, third)
 
     def _hang_up(self, caller: str, call: PhoneCall) -> None:
         if not call.over:
@@ -130,23 +155,42 @@ class Storm:
 
     def _listen(self) -> None:
         """Nobody is ever heard by somebody they did not call: the worst thing that could happen."""
-        for _, caller, call in self.attempts:
-            if call.up:
+        for entry in self.together:
+            if entry[2].over:
+                self.parted.setdefault(entry[2], self.world.now)
+        late = self.world.now - (LOST_BYE_SECONDS if self.rough else PARTING_SECONDS)
+        self.together = [entry for entry in self.together if self.parted.get(entry[2], self.world.now) > late]
+        mine = {call for _, _, call in self.attempts}
+        for user, phone in self.cluster.phones.items():
+            for call in [call for call in phone.calls.values() if call.up]:
                 heard_at = reaches(self.cluster.proxy, call)
-                assert heard_at in (None, self.called[call]), f"{caller} is heard at {heard_at}"
-                self.silent[call] = 0.0 if heard_at else self.silent.get(call, 0.0) + LISTEN_EVERY
-                assert self.rough or not self.single or self.silent[call] < SILENT_AT_MOST, f"{caller} is not heard"
+                self._check_stranger(user, heard_at)
+                if call in mine and call not in self.transferred:
+                    self._check_silence(user, call, heard_at)
         self.world.after(LISTEN_EVERY, self._listen)
+
+    def _check_stranger(self, user: str, heard_at: Address | None) -> None:
+        if heard_at is None or heard_at.host in (PROXY.host, *BACKENDS.values()):
+            return  # a port that nobody listens at any more
+        others = {other for pair in self.together if user in pair[:2] for other in pair[:2]}
+        known = [self.cluster.phones[other].settings.audio for other in sorted(others - {user})]
+        assert heard_at in known, f"{user} is heard at {heard_at}"
+
+    def _check_silence(self, user: str, call: PhoneCall, heard_at: Address | None) -> None:
+        self.silent[call] = 0.0 if heard_at else self.silent.get(call, 0.0) + LISTEN_EVERY
+        surely = self.single and not self.rough and not self.opaque
+        assert not surely or self.silent[call] < SILENT_AT_MOST, f"{user} is not heard"
 
     def _calm_down(self) -> None:
         self.world.weather = CALM
         self.world.run(8.0)  # the last faults are mended by now
-        for _, caller, call in self.attempts:
-            self._hang_up(caller, call)
+        for user, phone in self.cluster.phones.items():
+            for call in list(phone.calls.values()):  # also of those who were transferred to each other
+                self._hang_up(user, call)
         self.world.run(CALM_SECONDS)
         self.invariants.check_registrations()
         if self.seed % REST_EVERY == 0:
-            self.world.run(REST_SECONDS)
+            self.world.run(REST_SECONDS + (TRANSFER_SECONDS if self.transferred else 0.0))
             self.invariants.check_at_rest()
 
     # -- what must be so ----------------------------------------------------------------------------
@@ -157,9 +201,12 @@ class Storm:
             assert call.over, f"{caller}'s call of {at:.3f} s is neither up nor over"
             fact = ended[(caller, call.number)]
             self.outcomes[f"{fact.status}"] += 1
-            if self.single and fact.status == 200:
-                assert fact.by is By.US, f"{caller}'s call of {at:.3f} s was up and did not survive: {fact.reason}"
-            if self.single and not self.rough:
+            if call in self.transferred:
+                continue
+            if fact.status == 200 and fact.by is not By.US:
+                self.outcomes["lost"] += 1
+                assert not self.single or self.opaque, f"{caller}'s call of {at:.3f} s was up and did not survive"
+            if self.single and not self.rough and not self.opaque:
                 assert fact.status in (200, 487), f"{caller}'s call of {at:.3f} s: {fact.status} {fact.reason}"
 
 

@@ -201,6 +201,10 @@ class World:
         for event in inbox:
             self.receive(process, event)
 
+    def apart(self, one: str, other: str) -> bool:
+        """Whether the link between these two is cut."""
+        return frozenset((one, other)) in self._cut
+
     def partition(self, one: str, other: str) -> None:
         """Nothing passes between these two; streams wait."""
         self._cut.setdefault(frozenset((one, other)), [])
