@@ -1,4 +1,4 @@
-"""An INVITE of ours whose backend dies before the callee answered: the caller notices nothing (FAILOVER.md 3)."""
+"""An INVITE of ours whose backend dies before the callee answered: the caller notices nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answered calls whose backend dies: the people talk on, and the next backend takes the call (FAILOVER.md 3)."""
+"""Answered calls whose backend dies: the people talk on, and the next backend takes the call."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from haproxy_voip.proxy.facts import CallEnded, CallMoved, CallStranded
 from haproxy_voip.proxy.survival import REBUILD_SECONDS
 from haproxy_voip.sip.message import Request
 from tests.proxy.conversation import (
+    Conversation,
     claim,
     converse,
     dial,
@@ -16,11 +17,12 @@ from tests.proxy.conversation import (
     nobody_is_joined,
     plan_of,
     prove,
+    ring,
     silent,
     theatre,
 )
 from tests.proxy.servers import TCP_BACKENDS, Servers
-from tests.proxy.stage import Stage
+from tests.proxy.stage import DOMAIN, Stage
 from tests.proxy.talk import Talk, incoming, leave_nothing, outgoing, sdp
 
 
@@ -333,3 +335,25 @@ def test_a_call_that_was_never_answered_is_none_of_this() -> None:
     talk = dial(stage, "1001", "1002")
     stage.kill("alpha")
     assert stage.beta.take_request("INVITE") and silent(talk.caller)
+
+
+def test_between_a_phone_on_tcp_and_one_on_udp() -> None:
+    stage = theatre()
+    carol = stage.connected("1003", 1)
+    carol.request("REGISTER", f"sip:{DOMAIN}", to=f"<sip:1003@{DOMAIN}>", expires="600")
+    carol.take(200)
+    invite = carol.request("INVITE", f"sip:1002@{DOMAIN}", body=sdp(carol))
+    carol.inbox.clear()
+    ours = Talk(stage, carol, stage.alpha, invite, stage.alpha.take_request("INVITE"))
+    theirs = ring(stage, "alpha", "1003", "1002")
+    theirs.answer(sdp(theirs.callee, 7000))
+    theirs.acknowledge()
+    ours.answer()
+    ours.acknowledge()
+    call = Conversation(stage, ours, theirs)
+    stage.kill("alpha")
+    assert joined(stage, carol, call.callee)
+    call.rebuilt()
+    assert silent(carol, call.callee)
+    call.hang_up()
+    leave_nothing(stage)

@@ -22,7 +22,7 @@ from tests.proxy.conversation import (
     silent,
     theatre,
 )
-from tests.proxy.stage import DOMAIN, Stage
+from tests.proxy.stage import Stage
 from tests.proxy.talk import Challenger, Talk, answer_all, incoming, leave_nothing, outgoing, sdp
 
 
@@ -378,25 +378,3 @@ def test_one_that_does_not_believe_it_refuses_the_call(joined_to_another: bool) 
         leave_nothing(stage)
     else:
         assert joined(stage, caller, call.callee) and silent(caller, call.callee)
-
-
-def test_between_a_phone_on_tcp_and_one_on_udp() -> None:
-    stage = theatre()
-    carol = stage.connected("1003", 1)
-    carol.request("REGISTER", f"sip:{DOMAIN}", to=f"<sip:1003@{DOMAIN}>", expires="600")
-    carol.take(200)
-    invite = carol.request("INVITE", f"sip:1002@{DOMAIN}", body=sdp(carol))
-    carol.inbox.clear()
-    ours = Talk(stage, carol, stage.alpha, invite, stage.alpha.take_request("INVITE"))
-    theirs = ring(stage, "alpha", "1003", "1002")
-    theirs.answer(sdp(theirs.callee, 7000))
-    theirs.acknowledge()
-    ours.answer()
-    ours.acknowledge()
-    call = Conversation(stage, ours, theirs)
-    stage.kill("alpha")
-    assert joined(stage, carol, call.callee)
-    call.rebuilt()
-    assert silent(carol, call.callee)
-    call.hang_up()
-    leave_nothing(stage)

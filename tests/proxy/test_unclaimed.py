@@ -1,4 +1,4 @@
-"""A phone that rings for a backend that died, until another one claims the call (FAILOVER.md 3)."""
+"""A phone that rings for a backend that died, until another one claims the call."""
 
 from __future__ import annotations
 

@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
-from zlib import crc32
 
 from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
 from haproxy_voip.core.effects import Close, Open, Send
 from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
+from tests.simulation.lines import described, summary
 from tests.simulation.weather import CALM, Weather
 from tests.simulation.weather import STORM as STORM
 from tests.simulation.wires import TIMED_OUT_AFTER, End, Wire
@@ -238,7 +238,7 @@ class World:
             return  # no such host
         weather = self.weather_between(source.process, target.process)
         if self.cut_off(source.process, target.process) or self.random.random() < weather.loss:
-            self._note(f"lost {local} -> {remote} {_summary(data)}")
+            self._note(f"lost {local} -> {remote} {summary(data)}")
             return
         copies = 2 if self.random.random() < weather.duplicate else 1
         for _ in range(copies):
@@ -337,7 +337,7 @@ class World:
             if len(process.inbox) < MAX_INBOX:
                 process.inbox.append(event)
             return
-        self._note(f"{process.name} <- {_described(event)}")
+        self._note(f"{process.name} <- {described(event)}")
         if process.deadline is not None and process.deadline <= self.now:
             self._step(process, process.machine.wake(self.now))  # what is due goes first
         self._step(process, process.machine.receive(event, self.now))
@@ -387,18 +387,3 @@ class World:
         text = f"{self.now:12.6f} {line}"
         self.trace.append(text)
         self._hash.update(text.encode("utf-8", "surrogateescape"))
-
-
-def _summary(data: bytes) -> str:
-    return data.partition(b"\r\n")[0][:60].decode("latin-1")
-
-
-def _described(event: Any) -> str:
-    match event:
-        case Datagram(data, flow):
-            return f"{flow.remote} {_summary(data)} #{crc32(data):08x}"
-        case StreamData(data, flow):
-            return f"{flow.remote}#{flow.connection} {_summary(data)} #{crc32(data):08x}"
-        case _:
-            # What a machine's own events hold may be long; who it is about and how much there is tells them apart.
-            return f"{type(event).__name__} {getattr(event, 'backend', '')} {len(getattr(event, 'data', b''))}"
