@@ -121,8 +121,9 @@ class Asterisk(Server):
         self.console("core waitfullybooted")
 
     def ensure(self) -> None:
-        """Running, not frozen, and without calls that the test before left behind."""
+        """Running, not frozen, and without contacts and calls that the test before left behind."""
         Server.ensure(self)
+        self.console("database deltree registrar contact")
         if self.console("core show channels count").startswith("0 "):
             return
         self.console("channel request hangup all")

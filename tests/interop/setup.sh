@@ -6,7 +6,7 @@
 #   HAPROXY_VOIP_SUITES   which suites (default "bullseye sid": Asterisk 16 with chan_sip, Asterisk 22)
 #
 # Exit status 0: everything needed is there. The suites besides the first are a bonus: sid moves and is now and then not
-# installable, which must not stop anybody's work. Tests that need a missing one say so and are skipped.
+# installable, which must not stop anybody from working. Tests that need a missing one say so, and CI fails on it.
 set -euo pipefail
 
 CACHE=${HAPROXY_VOIP_CACHE:-/var/cache/haproxy_voip}

@@ -29,70 +29,67 @@ def sipsak(*arguments: str) -> int:
 
 
 @pytest.fixture
-def clean(alpha: Asterisk, beta: Asterisk) -> Two:
-    """Two servers where nobody is registered."""
-    for server in (alpha, beta):
-        server.forget_contacts()
+def both(alpha: Asterisk, beta: Asterisk) -> Two:
     return alpha, beta
 
 
 def test_a_right_password_registers_at_every_server_and_a_wrong_one_at_none(
-    clean: Two, start_proxy: StartProxy, start_sipp: StartSipp
+    both: Two, start_proxy: StartProxy, start_sipp: StartSipp
 ) -> None:
-    proxy = start_proxy(*clean)
+    proxy = start_proxy(*both)
     start_sipp(register("1001", CALLER, proxy.address)).wait()
     proxy.wait_registered(1)
     start_sipp(register_refused("1002", CALLEE, proxy.address, "wrong")).wait()
     start_sipp(register_refused("4711", CALLEE, proxy.address, "secret4711")).wait()
     assert proxy.status()["users_registered"] == 1
-    for server in clean:
+    for server in both:
         assert contacts(server, "1001") == [f"{ADDRESS}:5060"]
         assert contacts(server, "1002") == []
 
 
 def test_a_contact_that_is_taken_back_is_gone_from_every_server(
-    clean: Two, start_proxy: StartProxy, start_sipp: StartSipp
+    both: Two, start_proxy: StartProxy, start_sipp: StartSipp
 ) -> None:
-    proxy = start_proxy(*clean)
+    proxy = start_proxy(*both)
     start_sipp(register("1001", CALLER, proxy.address)).wait()
     proxy.wait_registered(1)
     start_sipp(register("1001", CALLER, proxy.address, expires=0)).wait()
     assert proxy.status()["contacts"] == 0
-    wait_until(lambda: not any(server.contacts("1001") for server in clean), WITHDRAWAL_SECONDS, "none anywhere")
+    wait_until(lambda: not any(server.contacts("1001") for server in both), WITHDRAWAL_SECONDS, "none anywhere")
 
 
 def test_two_phones_of_one_user_are_two_contacts_at_every_server(
-    clean: Two, start_proxy: StartProxy, start_handset: StartHandset
+    both: Two, start_proxy: StartProxy, start_handset: StartHandset
 ) -> None:
-    proxy = start_proxy(*clean)
+    proxy = start_proxy(*both)
     for address in (CALLER, CALLEE):
         assert start_handset(user="1001", server=proxy.address, address=address).register() == 200
     proxy.wait_registered(2)
-    for server in clean:
+    for server in both:
         assert contacts(server, "1001") == [f"{ADDRESS}:5060"] * 2
 
 
-def test_sipsak_registers_with_the_right_password_only(clean: Two, start_proxy: StartProxy) -> None:
-    proxy = start_proxy(*clean)
+def test_sipsak_registers_with_the_right_password_only(both: Two, start_proxy: StartProxy) -> None:
+    proxy = start_proxy(*both)
     # Left to itself it calls itself "1003@".
     user = ("-U", "-u", "1003", "-s", f"sip:1003@{REALM}", "-C", f"sip:1003@{CALLER}:5099", "-x", "300")
     assert sipsak(*user, "-a", "wrong") != 0
     assert proxy.status()["contacts"] == 0
     assert sipsak(*user, "-a", password("1003")) == 0
     proxy.wait_registered(1)
-    assert contacts(clean[1], "1003") == [f"{ADDRESS}:5060"]
+    assert contacts(both[1], "1003") == [f"{ADDRESS}:5060"]
 
 
-def test_a_phone_over_tcp_registers(clean: Two, start_proxy: StartProxy, start_sipp: StartSipp) -> None:
-    proxy = start_proxy(*clean)
+def test_a_phone_over_tcp_registers(both: Two, start_proxy: StartProxy, start_sipp: StartSipp) -> None:
+    proxy = start_proxy(*both)
     phone = register("1001", CALLER, proxy.address, contact=f"sip:1001@{CALLER}:5060;transport=tcp")
     start_sipp(replace(phone, transport="t1")).wait()
     proxy.wait_registered(1)
-    assert contacts(clean[0], "1001") == [f"{ADDRESS}:5060"]
+    assert contacts(both[0], "1001") == [f"{ADDRESS}:5060"]
 
 
-def test_a_phone_over_tls_registers(clean: Two, start_proxy: StartProxy, start_handset: StartHandset) -> None:
-    proxy = start_proxy(*clean, setting=ProxySetting(tls=True))
+def test_a_phone_over_tls_registers(both: Two, start_proxy: StartProxy, start_handset: StartHandset) -> None:
+    proxy = start_proxy(*both, setting=ProxySetting(tls=True))
     phone = start_handset(
         user="1001",
         server=proxy.address,
@@ -104,13 +101,13 @@ def test_a_phone_over_tls_registers(clean: Two, start_proxy: StartProxy, start_h
     assert phone.register(secret="wrong") == 401
     assert phone.register() == 200
     proxy.wait_registered(1)
-    assert contacts(clean[0], "1001") == [f"{ADDRESS}:5060"]
+    assert contacts(both[0], "1001") == [f"{ADDRESS}:5060"]
 
 
 def test_a_phone_that_knows_sha_256_registers_with_it(
-    clean: Two, start_proxy: StartProxy, start_handset: StartHandset
+    both: Two, start_proxy: StartProxy, start_handset: StartHandset
 ) -> None:
-    proxy = start_proxy(*clean, setting=ProxySetting(digest="SHA-256"))
+    proxy = start_proxy(*both, setting=ProxySetting(digest="SHA-256"))
     phone = start_handset(user="1001", server=proxy.address, address=CALLER)
     assert phone.register(secret="wrong") == 401
     assert phone.register() == 200

@@ -13,6 +13,7 @@ from haproxy_voip.core.credential import Credential
 from haproxy_voip.embedded.pbx import Pbx
 from haproxy_voip.embedded.phone import Phone
 from haproxy_voip.embedded.phone_call import PhoneCall
+from haproxy_voip.embedded.session import Session
 from haproxy_voip.embedded.settings import PbxSettings, PhoneSettings
 from haproxy_voip.proxy.facts import SessionFailed
 from haproxy_voip.proxy.node import Node
@@ -30,6 +31,16 @@ UP_LIMIT = 10.0  # virtual seconds for things that need no more than a few round
 SPREAD = 1_000
 # No number of a backend's media ports is given twice in a history, whatever dies.
 FIRST_MEDIA_PORT = 10_000
+
+
+class PhoneOfManyPorts(Phone):
+    """Each of its calls has a port of its own, which tells whom somebody hears."""
+
+    def _new_call(self, session: Session) -> PhoneCall:
+        call = super()._new_call(session)
+        host, port = call.media.local
+        call.media.local = Address(host, port + 2 * call.number)
+        return call
 
 
 class Cluster:
@@ -96,7 +107,7 @@ class Cluster:
             address=address,
             **settings,
         )
-        phone = self.phones[user] = Phone(wanted, self.chance())
+        phone = self.phones[user] = PhoneOfManyPorts(wanted, self.chance())
         self.world.add(user, phone, [wanted.listen])
         return phone
 

@@ -3,7 +3,8 @@
 A machine around the embedded PBX, as `embedded.anchor` is for real packets. The embedded PBX alone passes everything
 on, so that it is always plain which of its legs belong together; real ones rarely do.
 
-A number 7xxx leads to the user 1xxx, as a queue or a forward does; 8xxx as well, and the caller stays anonymous.
+A number 7xxx leads to the user after 1xxx, as a queue does; 8xxx to 1xxx, and the caller stays anonymous; every fourth
+user has forwarded all calls to the one before.
 """
 
 from __future__ import annotations
@@ -20,8 +21,19 @@ from haproxy_voip.sip.message import Message, Request, parse
 from haproxy_voip.sip.sdp import OriginKeeper, Rewrite, rewritten
 from haproxy_voip.sip.sdp import parse as parse_sdp
 
-ALIAS = re.compile(r"(?<=sip:)([78])(\d{3})(?=@)")
+NUMBER = re.compile(r"(?<=sip:)(\d{4})(?=@)")
 CALLER = re.compile(r"sip:\d+@")
+USERS = 8  # that numbers lead to
+
+
+def leads_to(number: str) -> str:
+    """The user who is called when somebody dials this."""
+    kind, index = number[0], int(number[1:])
+    if kind == "7":
+        return f"1{index % USERS + 1:03}"
+    if index % 4 == 0:
+        index -= 1
+    return f"1{index:03}"
 
 
 class OpaquePbx:
@@ -71,9 +83,9 @@ class OpaquePbx:
         return message.encode()
 
     def _lead(self, invite: Request) -> None:
-        found = ALIAS.search(invite.uri)
+        found = NUMBER.search(invite.uri)
         if found is None:
             return
-        invite.uri = ALIAS.sub(r"1\2", invite.uri)
-        if found[1] == "8":
+        invite.uri = NUMBER.sub(leads_to(found[1]), invite.uri)
+        if found[1].startswith("8"):
             invite.set("from", CALLER.sub("sip:anonymous@", invite.get("from") or ""))

@@ -16,15 +16,19 @@ from haproxy_voip.embedded.phone_call import PhoneCall
 from haproxy_voip.proxy.session import TRANSFER_SECONDS
 from tests.simulation.cluster import BACKENDS, PROXY, USERS, Cluster
 from tests.simulation.invariants import Invariants
+from tests.simulation.opaque import leads_to
 from tests.simulation.proxy_edge import reaches
 from tests.simulation.weather import CALM, STORM
 
 PHONES = list(USERS)[:4]
+MORE_PHONES = list(USERS)[:8]
 TROUBLE_SECONDS = 16.0
 # Then all is mended, and calls end; in this time registrations are made again wherever they were lost.
 CALM_SECONDS = 12.0
-# In front of the callee's number, where backends lead calls elsewhere (opaque.py): most are as dialled.
-PREFIXES = ["", "", "", "7", "8"]
+# How a number begins, where backends lead calls elsewhere (opaque.py); most are as dialled.
+KINDS = ["1", "1", "1", "7", "8"]
+# The share of callers who call somebody else at the same time.
+TWICE = 0.25
 # The share of calls that are transferred in the middle.
 TRANSFERRED = 0.15
 # How long the other phone may believe in a call that one has ended: while no backend carries it, and while a BYE that
@@ -53,11 +57,13 @@ class Storm:
         health = HealthConfig(inter=self.random.choice(PROBE_INTERVALS))
         # Backends that show nothing of what belongs together, and lead calls elsewhere: some are lost in doubt.
         self.opaque = self.random.random() < 0.4
+        self.users = MORE_PHONES if self.opaque else PHONES
         self.cluster = Cluster(seed, trust=self.opaque, opaque=self.opaque, registration=registration, health=health)
         self.world = self.cluster.world
         self.invariants = Invariants(self.cluster)
         self.attempts: list[tuple[float, str, PhoneCall]] = []
         self.together: list[tuple[str, str, PhoneCall]] = []  # who may hear each other, until that call ends
+        self.heard_at: dict[Address, tuple[str, PhoneCall]] = {}  # whom they hear who take their audio there
         self.parted: dict[PhoneCall, float] = {}  # when these ended
         self.transferred: dict[PhoneCall, None] = {}
         self.silent: dict[PhoneCall, float] = {}  # seconds since it was heard last
@@ -83,7 +89,7 @@ class Storm:
 
     def _start(self) -> None:
         self.world.run_until(lambda: self.cluster.active is not None, 5.0)
-        for user in PHONES:
+        for user in self.users:
             tcp = self.random.random() < 0.3
             self.cluster.phone(user, tcp=tcp, answer_after=self.random.choice([0.05, 0.3, 2.0]))
             self.cluster.act(user, "register")
@@ -96,18 +102,33 @@ class Storm:
     def _plan_calls(self, end: float) -> None:
         at = self.world.now
         while (at := at + self.random.expovariate(1.2)) < end - 5.0:
-            caller, callee = self.random.sample(PHONES, 2)
-            talk = self.random.uniform(0.0, 6.0)
-            prefix = self.random.choice(PREFIXES) if self.opaque else ""
-            third = self.random.choice(PHONES) if self.random.random() < TRANSFERRED else ""
-            plan = (caller, callee, prefix, "" if third in (caller, callee) else third, talk)
-            self.world.at(at, lambda wanted=plan: self._call(*wanted))  # type: ignore[misc]
+            caller = self.random.choice(self.users)
+            for later in (0.0, self.random.uniform(0.0, 0.3)):
+                number = self._number(caller)
+                third = self.random.choice(self.users) if self.random.random() < TRANSFERRED else ""
+                plan = (caller, number, third, self.random.uniform(0.0, 6.0))
+                self.world.at(at + later, lambda wanted=plan: self._call(*wanted))  # type: ignore[misc]
+                if self.random.random() > TWICE:
+                    break
 
-    def _call(self, caller: str, callee: str, prefix: str, third: str, talk: float) -> None:
-        call = self.cluster.call(caller, prefix + callee[len(prefix) :])
+    def _number(self, caller: str) -> str:
+        """Somebody else's."""
+        while True:
+            number = self.random.choice(self.users)
+            if self.opaque:
+                number = self.random.choice(KINDS) + number[1:]
+            if self._callee(number) != caller:
+                return number
+
+    def _callee(self, number: str) -> str:
+        return leads_to(number) if self.opaque else number
+
+    def _call(self, caller: str, number: str, third: str, talk: float) -> None:
+        callee = self._callee(number)
+        call = self.cluster.call(caller, number)
         self.attempts.append((self.world.now, caller, call))
         self.together.append((caller, callee, call))
-        if third:
+        if third and third not in (caller, callee):
             self.world.after(talk / 2, lambda: self._transfer(caller, callee, third, call))
         self.world.after(talk, lambda: self._hang_up(caller, call))
 
@@ -115,8 +136,9 @@ class Storm:
         """The caller lets the callee talk to somebody else."""
         if call.up:
             self._tell(f"{caller} transfers {callee} to {third}")
-            self.transferred[call] = None
-            self.together += [(callee, third, other) for other in self.cluster.phones[callee].calls.values()]
+            others = [other for other in self.cluster.phones[callee].calls.values() if not other.over]
+            self.transferred |= dict.fromkeys([call, *others])
+            self.together += [(callee, third, other) for other in others]
             self.cluster.act(caller, "transfer", call, third)
 
     def _hang_up(self, caller: str, call: PhoneCall) -> None:
@@ -164,17 +186,24 @@ class Storm:
         for user, phone in self.cluster.phones.items():
             for call in [call for call in phone.calls.values() if call.up]:
                 heard_at = reaches(self.cluster.proxy, call)
-                self._check_stranger(user, heard_at)
+                self._check_stranger(user, call, heard_at)
                 if call in mine and call not in self.transferred:
                     self._check_silence(user, call, heard_at)
         self.world.after(LISTEN_EVERY, self._listen)
 
-    def _check_stranger(self, user: str, heard_at: Address | None) -> None:
+    def _check_stranger(self, user: str, call: PhoneCall, heard_at: Address | None) -> None:
         if heard_at is None or heard_at.host in (PROXY.host, *BACKENDS.values()):
             return  # a port that nobody listens at any more
         others = {other for pair in self.together if user in pair[:2] for other in pair[:2]}
-        known = [self.cluster.phones[other].settings.audio for other in sorted(others - {user})]
-        assert heard_at in known, f"{user} is heard at {heard_at}"
+        known = [self.cluster.phones[other].settings.audio.host for other in sorted(others - {user})]
+        assert heard_at.host in known, f"{user} is heard at {heard_at}"
+        # It was a backend that led it there the first time; whatever dies since then, nobody else is heard there. In
+        # doubt a backend may call somebody anew who is in that call already.
+        first = self.heard_at.setdefault(heard_at, (user, call))
+        if first[0] == user and first[1].number < call.number:
+            first = self.heard_at[heard_at] = (user, call)
+        known_elsewhere = {first[1], call} & self.transferred.keys()
+        assert first[1] is call or known_elsewhere, f"{user} is heard at {heard_at}, where {first[0]} was before"
 
     def _check_silence(self, user: str, call: PhoneCall, heard_at: Address | None) -> None:
         self.silent[call] = 0.0 if heard_at else self.silent.get(call, 0.0) + LISTEN_EVERY
