@@ -70,3 +70,30 @@ def test_whoever_does_not_have_the_turn_cannot_end_it():
     turns.ask("1001", two, 0.0)
     assert turns.end("1001", two, 1.0) == [] and turns.end("1002", one, 1.0) == []
     assert two.turns == [] and len(turns) == 1
+
+
+def test_who_has_the_turn_already_begins_anew():
+    """The next backend died as well, or its connection did."""
+    turns, one, two = Turns(), Call("one"), Call("two")
+    turns.ask("1001", one, 0.0)
+    turns.ask("1001", two, 0.0)
+    assert asked(turns.ask("1001", one, 1.0)) == ["one"] and one.turns == [0.0, 1.0]
+    assert asked(turns.end("1001", one, 2.0)) == ["two"]
+
+
+def test_who_asks_twice_while_waiting_has_one_turn():
+    turns, one, two = Turns(), Call("one"), Call("two")
+    turns.ask("1001", one, 0.0)
+    for _ in range(2):
+        assert turns.ask("1001", two, 0.0) == []
+    turns.end("1001", one, 1.0)
+    assert turns.end("1001", two, 2.0) == [] and two.turns == [1.0] and len(turns) == 0
+
+
+def test_a_thousand_that_are_over_are_passed_over():
+    turns, first, last = Turns(), Call("first"), Call("last")
+    turns.ask("1001", first, 0.0)
+    for _ in range(1000):
+        turns.ask("1001", Call("over", over=True), 0.0)
+    turns.ask("1001", last, 0.0)
+    assert asked(turns.end("1001", first, 1.0)) == ["last"]
