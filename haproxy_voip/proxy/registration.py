@@ -25,7 +25,7 @@ RETRY_FIRST, RETRY_LAST = 1.0, 60.0
 # After a refusal that will be the same next time, until somebody changes a password.
 REFUSED_FIRST, REFUSED_LAST = 60.0, 900.0
 # A call waits so long at most for its callee's registration; the caller has heard 100.
-CALL_WAITS_SECONDS = 2.0
+CALL_WAITS_SECONDS = 5.0
 # Calls that wait for one registration; more are placed at once.
 MAX_WAITING_CALLS = 100
 # RFC 3261 section 21.5: the server's trouble, not the request's.

@@ -6,11 +6,15 @@ with the client's standing answer. Meanwhile, where the two ends of a conversati
 (pairing.py), the relay joins them directly; a client that is alone hears comfort noise.
 
 If no backend takes the call, two ends that were joined stay so until somebody hangs up; a single one is hung up.
+
+Encrypted media and faxes are never joined. Where the keys are the phones' own (the backend passes them on) the rebuilt
+call goes on with them; where they were the backend's, the call ends, for the client would hear noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -119,7 +123,8 @@ class Survival:
         """The client agrees to a change of the session that nobody waits for any more."""
         if self._call.over:
             return []
-        self._call.media.hear(response, Side.CLIENT, told=False)
+        with suppress(MessageError):  # it is acknowledged whatever it says
+            self._call.media.hear(response, Side.CLIENT, told=False)
         return self._call.media.plans()
 
     def _acknowledged(self, ack: Request, now: float) -> list[Output]:

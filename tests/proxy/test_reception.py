@@ -121,7 +121,7 @@ def test_a_call_that_waits_can_be_cancelled_and_is_never_placed() -> None:
 def test_a_call_that_waits_long_enough_is_placed_after_all() -> None:
     stage = Stage(config(registration="active"))
     waiting(stage)
-    stage.pass_time(3)
+    stage.pass_time(5.1)
     stage.alpha.take("INVITE")
 
 

@@ -154,6 +154,21 @@ def test_where_the_phone_went_in_answer_to_the_dead_backends_offer_is_known() ->
     assert plan_of(stage, talk.caller).client.remote.port == 7300  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_an_answer_to_it_that_cannot_be_read_or_comes_too_late_is_acknowledged_all_the_same(hangs_up: bool) -> None:
+    stage = theatre()
+    talk = outgoing(stage).established()
+    talk.by_callee("INVITE", sdp(stage.alpha, 9900))
+    asked = talk.caller.take_request("INVITE")
+    stage.kill("alpha")
+    if hangs_up:
+        talk.by_caller("BYE")
+        talk.caller.take(200)
+    talk.caller.answer(asked, 200, body=b"nonsense" if not hangs_up else sdp(talk.caller, 7300))
+    talk.caller.take("ACK")
+    assert silent(talk.caller)
+
+
 @pytest.mark.parametrize("method", ["INFO", "REFER", "MESSAGE"])
 def test_other_requests_that_were_pending_are_answered(method: str) -> None:
     stage = theatre()
