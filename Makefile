@@ -9,10 +9,13 @@ WORKERS ?= 2
 # it Asterisk 22, cannot be installed.
 SKIPS ?= --no-skips
 
+# BTF, which tells the kernel how the maps look, comes with -g. Debian keeps <asm/types.h> by architecture.
+RELAY_FLAGS := -O2 -g -Wall -Werror -target bpf -ffile-prefix-map=$(CURDIR)=. -I/usr/include/$(shell uname -m)-linux-gnu
+
 # ruff reads these; a folder of files that are not Python is passed over.
 SOURCES := haproxy_voip tests benchmarks
 
-.PHONY: help venv demo check test unit interop bench docs clean
+.PHONY: help venv demo check test unit interop bench docs relay relay-flags clean
 .NOTPARALLEL:
 
 help:              ## this list
@@ -57,6 +60,14 @@ docs: venv ## write what is made from the source: docs/CONFIGURATION.md, docs/st
 	@$(BIN)/python -m haproxy_voip.configuration.reference
 	@$(BIN)/python -m haproxy_voip.configuration.schema
 	@$(BIN)/python -m tests.tidy.states
+
+# What is shipped was made with clang 14 of Debian 12. Without the debugging information that would name this folder.
+relay:             ## the media relay's part in the kernel, haproxy_voip/edge/relay.bpf.o; needs clang, llvm and libbpf-dev
+	clang $(RELAY_FLAGS) -c haproxy_voip/edge/relay.bpf.c -o haproxy_voip/edge/relay.bpf.o
+	llvm-strip -g haproxy_voip/edge/relay.bpf.o
+
+relay-flags:
+	@echo $(RELAY_FLAGS)
 
 clean:             ## remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

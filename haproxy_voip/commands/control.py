@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +15,10 @@ from haproxy_voip.commands.options import add_control, add_json, control_path, s
 from haproxy_voip.commands.tables import described
 from haproxy_voip.edge.control_client import ControlError, request
 
+LOOK_SECONDS = 0.2  # how often to ask for progress
+
 NAMED = {
-    "drain": "give a backend nothing new; what is on it stays until it ends",
+    "drain": "give a backend nothing new; what is on it stays until it ends, or is moved",
     "maint": "take a backend out: everything on it moves or ends at once, as if it were down; it is still checked",
     "ready": "end drain or maint",
     "switch": "make this backend the active one for everything new",
@@ -29,7 +33,13 @@ def add(parsers: Parsers) -> None:
     for name, text in NAMED.items():
         parser = parsers.add_parser(name, help=text, description=sentence(text))
         parser.add_argument("name", metavar="NAME", help="a backend, as the configuration names it")
-        _add_common(parser, change)
+        if name == "drain":
+            parser.add_argument(
+                "--move",
+                action="store_true",
+                help="move the calls there to the next backend, and wait until that is done",
+            )
+        _add_common(parser, drain if name == "drain" else change)
         parser.set_defaults(asked=name)
 
 
@@ -48,6 +58,31 @@ def show_status(options: argparse.Namespace) -> int:
 def change(options: argparse.Namespace) -> int:
     """One of NAMED; shows the backends as they are afterwards."""
     return _show(options, ask(options, options.asked, {"name": options.name}))
+
+
+def drain(options: argparse.Namespace) -> int:
+    """Give it nothing new; with --move, tell how its calls leave it until none is left to be moved."""
+    if not options.move:
+        return change(options)
+    result, told = ask(options, "drain", {"name": options.name, "move": "yes"}), ""
+    while True:
+        row = next(row for row in result["backends"] if row["name"] == options.name)
+        if row["to_move"] is None:
+            raise Failure(REFUSED, f"{options.name} is {row['admin']} by now, or down: no more calls are moved")
+        if (progress := _progress(row)) != told:
+            print(progress, file=sys.stderr)
+            told = progress
+        if row["to_move"] == 0:
+            return _show(options, {"active": result["active"], "backends": result["backends"]})
+        time.sleep(LOOK_SECONDS)
+        result = ask(options, "status", {})
+
+
+def _progress(row: dict[str, Any]) -> str:
+    staying = sum(row["staying"].values())
+    text = f"moved {row['moved']} of {row['moved'] + row['to_move'] + staying} calls"
+    why = "; ".join(f"{count} stay: {reason}" for reason, count in row["staying"].items())
+    return f"{text}; {why}" if why else text
 
 
 def ask(options: argparse.Namespace, command: str, arguments: dict[str, str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import gc
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import uvloop
 
@@ -19,8 +19,12 @@ from haproxy_voip.core.credential import Credential
 from haproxy_voip.edge import assemble
 from haproxy_voip.edge import facts as edge_facts
 from haproxy_voip.edge.around import Around, BadUsers, no_users
+from haproxy_voip.edge.driver import Reader
 from haproxy_voip.edge.listening import CannotListen
+from haproxy_voip.edge.media_start import CannotRelay
+from haproxy_voip.edge.record_file import RecordFile
 from haproxy_voip.edge.tls import TlsError
+from haproxy_voip.observe.call_records import CallRecords
 from haproxy_voip.observe.log import LEVELS, Log
 from haproxy_voip.proxy.node import Node
 
@@ -30,22 +34,37 @@ def serve(config: Config) -> None:
     known = _users(config)
     _raise_file_limit()
     log = Log(sys.stderr, config.log.level, config.log.format, LEVELS | edge_facts.LEVELS)
+    records = _records(config, log)
     try:
-        uvloop.run(_serve(config, known, log))
-    except (CannotListen, TlsError) as error:
+        uvloop.run(_serve(config, known, [log, *records]))
+    except (CannotListen, CannotRelay, TlsError) as error:
         raise Failure(CANNOT_RUN, str(error)) from None
     finally:
+        for each in records:
+            each.close()
         log.close()
 
 
-async def _serve(config: Config, known: users.Users, log: Log) -> None:
+def _records(config: Config, log: Log) -> list[RecordFile]:
+    """The reader that writes the call records, if they are wanted."""
+    if config.call_records is None:
+        return []
+    # A call at its limit may take two; the rest are those that ended in the last seconds.
+    records = CallRecords(2 * config.limits.max_calls + 1000)
+    try:
+        return [RecordFile(config.call_records, records, log)]
+    except OSError as error:
+        raise Failure(CANNOT_RUN, f"call_records: {config.call_records}: {error.strerror or error}") from None
+
+
+async def _serve(config: Config, known: users.Users, readers: Sequence[Reader]) -> None:
     now = time.monotonic()
     node = Node(config, (known.realm, known.credentials), Chance.system(), now, time.time() - now)
     # Reference counting frees everything: what a call leaves makes no cycle (tests/proxy/test_garbage.py). A full
     # collection with 8,000 calls lingering would stop us for a second: audio, probes and all.
     gc.collect()
     gc.disable()
-    await assemble.run(config, node, Around(readers=[log], read_users=lambda: _read_again(config)))
+    await assemble.run(config, node, Around(readers=readers, read_users=lambda: _read_again(config)))
 
 
 def _users(config: Config) -> users.Users:

@@ -274,6 +274,19 @@ class File(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class NewFile(Kind):
+    """A file that is written to, and made where it is not there; its folder must be."""
+
+    words: ClassVar[str] = "name of a file to write"
+
+    def read(self, text: str) -> Path:
+        """The loader anchors it."""
+        if not text or "\0" in text:
+            raise Wrong("the file name is empty or holds a NUL", "write a file name")
+        return Path(text)
+
+
+@dataclass(frozen=True, slots=True)
 class Socket(Kind):
     """Where a local socket is made; need not exist beforehand."""
 

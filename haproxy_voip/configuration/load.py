@@ -15,7 +15,7 @@ from typing import Any
 from haproxy_voip.configuration import users
 from haproxy_voip.configuration.errors import ConfigError, ConfigErrors
 from haproxy_voip.configuration.fields import Field, fields_of
-from haproxy_voip.configuration.kinds import File, Kind, Socket, Wrong
+from haproxy_voip.configuration.kinds import File, Kind, NewFile, Socket, Wrong
 from haproxy_voip.configuration.model import NOT_YET_SUPPORTED, Config, TlsConfig
 from haproxy_voip.configuration.names import MAX_NAMED, mistake_in_name
 from haproxy_voip.configuration.rules import RULES
@@ -144,7 +144,7 @@ class _Walk:
         except Wrong as wrong:
             self.wrong(path, wrong.problem, wrong.remedy, node.line)
             return None
-        if isinstance(kind, Socket):
+        if isinstance(kind, NewFile | Socket):
             return self.path.parent / str(value)
         return self.file(value, path) if isinstance(kind, File) else value
 

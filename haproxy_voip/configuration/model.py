@@ -18,6 +18,7 @@ from haproxy_voip.configuration.kinds import (
     Flag,
     Host,
     Listener,
+    NewFile,
     PortRange,
     Ports,
     Socket,
@@ -31,6 +32,7 @@ Authentication = Literal["proxy", "backend"]
 DigestAlgorithm = Literal["SHA-256", "MD5"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
+Relay = Literal["auto", "kernel", "userspace"]
 
 WILDCARDS = ("0.0.0.0", "::")
 DEFAULT_PORTS = PortRange(20000, 29999)
@@ -138,6 +140,9 @@ class MediaConfig:
     """UDP ports to use. An m-line takes an even port and the next odd one at each side, four in all."""
     quarantine: Annotated[float, Duration(0.0, 600.0)] = 5.0
     """How long a port rests after its stream ended, so that late packets of one call reach no other."""
+    relay: Annotated[Relay, Choice(("auto", "kernel", "userspace"))] = "auto"
+    """Where media are relayed: in the `kernel` by a TC program (Linux, CAP_BPF, CAP_NET_ADMIN, a bpffs), which is an
+    error where it cannot be had; in `userspace`, by the proxy itself; `auto`: in the kernel where that can be had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +215,9 @@ class Config:
     """What one node holds at most."""
     log: LogConfig = field(default_factory=LogConfig)
     """What is written to standard error."""
+    call_records: Annotated[Path, NewFile()] | None = None
+    """File to which one line of JSON is added for each call that ended, see OPERATING.md. It is opened anew at SIGHUP.
+    Default: none, and nothing is written."""
     control: Annotated[Path, Socket()] = Path("/run/haproxy_voip.sock")
     """Local socket that `status`, `drain`, `switch` and the other commands speak through."""
 

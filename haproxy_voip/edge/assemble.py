@@ -17,6 +17,7 @@ from haproxy_voip.edge.connecting import Target
 from haproxy_voip.edge.control import ControlServer
 from haproxy_voip.edge.driver import Driver
 from haproxy_voip.edge.facts import AskedToReload, Failed, Listening, Stopping, UsersNotRead, UsersRead
+from haproxy_voip.edge.media_start import KernelMedia, open_kernel
 from haproxy_voip.edge.media_userspace import Listener as MediaListener
 from haproxy_voip.edge.media_userspace import MediaRelay
 from haproxy_voip.edge.probes import Probes
@@ -27,20 +28,25 @@ from haproxy_voip.edge.udp import UdpListener
 from haproxy_voip.proxy.effects import (
     CloseCanary,
     InstallStream,
+    LookForReply,
     OpenCanary,
     Probe,
     ReloadUsers,
     RemoveStream,
     Reply,
+    StirCanary,
 )
 from haproxy_voip.proxy.events import (
     BackendsSilent,
+    Command,
+    Looked,
     MediaFailed,
     MediaLatched,
     MediaPrints,
     MediaRefused,
     MediaReport,
     NodeEvent,
+    RelayInUse,
 )
 
 # A probe's or a canary's connection to a host that drops packets; a SYN is sent again after 1 s (tcp(7)).
@@ -50,7 +56,7 @@ CONNECT_TIMEOUT = 2.0
 async def run(config: Config, node: ProxyNode, around: Around) -> None:
     """Run the node until SIGTERM or SIGINT.
 
-    Raises CannotListen or TlsError when it cannot start; then nothing is left open.
+    Raises CannotListen, CannotRelay or TlsError when it cannot start; then nothing is left open.
     """
     edge = Edge(config, node, around)
     asyncio.get_running_loop().set_exception_handler(edge.unexpected)
@@ -69,7 +75,7 @@ class Edge:
 
     def __init__(self, config: Config, node: ProxyNode, around: Around) -> None:
         self.driver: Driver[NodeEvent, Any] = Driver(node, around.readers)
-        self.control = ControlServer(self.driver.receive)
+        self.control = ControlServer(self._command)
         self.asked_to_stop = asyncio.Event()
         self.endpoints: list[Endpoint] = []  # what we listen on, with real ports
         self.unsent = 0  # datagrams for a listener that is not there
@@ -80,6 +86,7 @@ class Edge:
         self._streams: Streams | None = None
         self._probes: Probes | None = None
         self._canaries: Canaries | None = None
+        self._kernel: KernelMedia | None = None
         self._media: MediaRelay | None = None
         self._reading_users: set[asyncio.Task[None]] = set()
 
@@ -94,12 +101,19 @@ class Edge:
         targets = {backend.name: self._target(backend, peers) for backend in config.backends}
         self._probes = Probes(targets, driver.receive)
         self._canaries = Canaries(targets, driver.receive)
-        self._media = MediaRelay(loop, self._media_listener())
         self._carry_out(self._streams, self._probes, self._canaries)
-        await self.control.listen(config.control)
+        await self.control.claim(config.control)
+        # The name of the kernel's part hangs on that socket, which is ours by now. Loading it blocks.
+        self._kernel = await loop.run_in_executor(None, open_kernel, config)
+        self._kernel.take_over(driver.receive)
+        self._media = MediaRelay(loop, self._media_listener(), self._kernel.kernel)
+        for fact in self._kernel.facts:
+            driver.tell(fact)
         for endpoint in config.proxy.sip.listen:
             await self._listen(endpoint, self._streams, context)
+        self._kernel.serving = True
         driver.start()
+        await self.control.serve()
 
     async def stop(self) -> None:
         """Take nothing more, let what was sent leave, close everything."""
@@ -114,6 +128,8 @@ class Edge:
                 await part.stop()
         if self._media is not None:
             self._media.close()
+        if self._kernel is not None:
+            await self._kernel.close()
 
     def ask_to_stop(self, reason: str) -> None:
         """Begin the end."""
@@ -130,6 +146,13 @@ class Edge:
         """SIGHUP: so far only the users file is read again."""
         self.driver.tell(AskedToReload())
         self.control.ask("users-reload", {}, lambda result: None)
+
+    def _command(self, command: Command) -> None:
+        """Somebody asks something; what the answer may need is told before."""
+        if self._media is not None and self._kernel is not None:
+            relay = "userspace" if self._kernel.kernel is None else "kernel"
+            self.driver.receive(RelayInUse(relay, self._media.kernel_flows + self._kernel.inherited))
+        self.driver.receive(command)
 
     # -- putting together ---------------------------------------------------------------------------
 
@@ -161,7 +184,9 @@ class Edge:
         on(Open, lambda effect: streams.open(effect.flow))
         on(Close, lambda effect: streams.close(effect.flow))
         on(Probe, probes.send)
+        on(LookForReply, self._look_for_reply)
         on(OpenCanary, canaries.open)
+        on(StirCanary, canaries.stir)
         on(CloseCanary, canaries.close)
         on(InstallStream, self._install)
         on(RemoveStream, self._remove)
@@ -192,6 +217,12 @@ class Edge:
             self.unsent += 1
         else:
             listener.send(flow.remote, effect.data)
+
+    def _look_for_reply(self, effect: LookForReply) -> None:
+        """Between two turns of the loop every socket is read: the first may be the one we are in."""
+        loop = asyncio.get_running_loop()
+        looked = Looked(effect.backend, effect.number)
+        loop.call_soon(loop.call_soon, lambda: loop.call_soon(self.driver.receive, looked))
 
     def _install(self, effect: InstallStream) -> None:
         assert self._media is not None

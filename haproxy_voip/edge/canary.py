@@ -1,7 +1,8 @@
 """Canaries: an idle connection to each backend, whose end tells of the backend's end within a millisecond.
 
-Nothing is ever sent on it. A killed process closes its sockets; the kernel says so at once (FIN or RST), while a
-frozen one says nothing here, which is what probes are for. To a UDP backend it is plain TCP on the same port.
+A killed process closes its sockets; the kernel says so at once (FIN or RST), while a frozen one says nothing here, that
+is what probes are for. To a UDP backend it is plain TCP on the same port. Now and then something is said on it, so that
+no server takes it for forgotten; what that answers is not read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from haproxy_voip.core.address import Flow
 from haproxy_voip.core.events import StreamClosed, StreamOpened
 from haproxy_voip.edge.connecting import Target, connect
 from haproxy_voip.edge.stream import Stream, StreamEvent, reason_of
-from haproxy_voip.proxy.effects import CloseCanary, OpenCanary
+from haproxy_voip.proxy.effects import CloseCanary, OpenCanary, StirCanary
 from haproxy_voip.proxy.events import CanaryClosed, CanaryOpened
 
 CanaryEvent = CanaryOpened | CanaryClosed
@@ -44,6 +45,12 @@ class Canaries:
         canary = _Canary(Stream(flow, lambda event: self._heard(backend, canary, event), lambda _: None))
         self._canaries[backend] = canary
         canary.dialling = asyncio.get_running_loop().create_task(_dial(canary.stream, target))
+
+    def stir(self, effect: StirCanary) -> None:
+        """Say something on it, if it stands."""
+        canary = self._canaries.get(effect.backend)
+        if canary is not None and canary.stream.connected:
+            canary.stream.send(effect.data)
 
     def close(self, effect: CloseCanary) -> None:
         """Drop the connection; no event follows."""

@@ -50,15 +50,28 @@ class ControlServer:
         self._waiting: dict[int, Callable[[Result], None]] = {}
         self._clients: set[_Client] = set()
         self._server: asyncio.Server | None = None
+        self._bound: socket.socket | None = None  # claimed, not served yet
         self._path: Path | None = None
         self._inode: Inode | None = None
 
     async def listen(self, path: Path) -> None:
-        """Make the socket file. A stale one is replaced, a live one is not. Raises CannotListen."""
+        """`claim` and `serve`. Raises CannotListen."""
+        await self.claim(path)
+        await self.serve()
+
+    async def claim(self, path: Path) -> None:
+        """Make the socket file. A stale one is replaced, a live one is not. Raises CannotListen.
+
+        Who connects waits until it is served: what is told to a proxy that does not listen yet would be half done.
+        """
         loop = asyncio.get_running_loop()
-        bound, self._inode = await loop.run_in_executor(None, _bound, path)
+        self._bound, self._inode = await loop.run_in_executor(None, _bound, path)
         self._path = path
-        self._server = await loop.create_unix_server(lambda: _Client(self), sock=bound)
+
+    async def serve(self) -> None:
+        """Take commands. After `claim`."""
+        bound, self._bound = self._bound, None
+        self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Client(self), sock=bound)
 
     def ask(self, name: str, arguments: Mapping[str, str], answered: Callable[[Result], None]) -> None:
         """Ask the node something; `answered` gets its reply."""
@@ -76,6 +89,8 @@ class ControlServer:
         """End everything and remove the socket file, unless another proxy has put its own in its place."""
         if self._server is not None:
             self._server.close()
+        if self._bound is not None:
+            self._bound.close()
         for client in list(self._clients):
             client.close()
         if self._path is not None:

@@ -67,7 +67,7 @@ class AskedToReload:
     """SIGHUP came."""
 
     def __str__(self) -> str:
-        return "SIGHUP: reading the users again; anything else that was changed in the configuration needs a restart"
+        return "SIGHUP: reading the users again, and opening files anew; whatever else was changed needs a restart"
 
 
 @dataclass(slots=True)
@@ -90,12 +90,83 @@ class UsersNotRead:
         return f"the users file was not taken over, the users known so far stay: {self.reason}"
 
 
-EdgeFact = Listening | Failed | StreamsFull | HandshakeFailed | Stopping | AskedToReload | UsersRead | UsersNotRead
+@dataclass(slots=True)
+class MediaInKernel:
+    """The kernel relays media that arrive on these interfaces, as soon as it is clear where they go."""
+
+    interfaces: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what had to be done for it that an operator wants to know
+
+    def __str__(self) -> str:
+        notes = f"; {'; '.join(self.notes)}" if self.notes else ""
+        return f"media are relayed in the kernel, on {', '.join(self.interfaces)}{notes}"
+
+
+@dataclass(slots=True)
+class MediaInUserspace:
+    """The kernel could not be made to relay media; `media.relay: auto` allows for that."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"media are relayed in userspace, not in the kernel: {self.reason}"
+
+
+@dataclass(slots=True)
+class StreamsInherited:
+    """An earlier process was killed; the kernel goes on relaying what it had been told."""
+
+    flows: int
+
+    def __str__(self) -> str:
+        return f"the kernel still relays {self.flows} media flows of an earlier process; each ends when it falls silent"
+
+
+@dataclass(slots=True)
+class RecordsNotWritten:
+    """The file of the call records cannot be written; calls go on without."""
+
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"call records cannot be written to {self.file}: {self.reason}"
+
+
+@dataclass(slots=True)
+class RecordsLost:
+    """It can be written again; what should have been in it meanwhile is not."""
+
+    file: str
+    count: int
+
+    def __str__(self) -> str:
+        return f"call records are written to {self.file} again; {self.count} were lost"
+
+
+EdgeFact = (
+    Listening
+    | Failed
+    | StreamsFull
+    | HandshakeFailed
+    | Stopping
+    | AskedToReload
+    | UsersRead
+    | UsersNotRead
+    | MediaInKernel
+    | MediaInUserspace
+    | StreamsInherited
+    | RecordsNotWritten
+    | RecordsLost
+)
 
 # How much each matters in a log; what is not named here is `info`.
 LEVELS: dict[type, LogLevel] = {
     HandshakeFailed: "debug",  # every port scanner makes some
     StreamsFull: "warning",
     UsersNotRead: "error",
+    StreamsInherited: "warning",
+    RecordsNotWritten: "error",
+    RecordsLost: "warning",
     Failed: "error",
 }

@@ -75,10 +75,29 @@ class End:
         former.close()
 
     def close(self) -> None:
-        """Free both ports."""
-        self.rtp.close()
-        self.rtcp.close()
+        """Free both ports. Nobody is led to it any more, and it is not used again."""
+        for leg in (self.rtp, self.rtcp):
+            leg.close()
+            leg.release()
         self.pair.close()
+        self._source = None
+
+    # -- what the kernel does for it ------------------------------------------------------------------
+
+    def recall(self) -> None:
+        """Let every packet of this party, and every packet for it, be relayed here."""
+        if self.rtp.shortcut is not None:
+            self.rtp.shortcut.recall()
+
+    def refresh(self) -> None:
+        """Let `tally`, and the numbers of what its listener hears, tell what the kernel has relayed as well."""
+        if self.rtp.shortcut is not None:
+            self.rtp.shortcut.refresh()
+
+    def look(self) -> None:
+        """The same for the time of the last arrival alone, which costs less."""
+        if self.rtp.shortcut is not None:
+            self.rtp.shortcut.look()
 
     # -- the plan ------------------------------------------------------------------------------------
 
@@ -97,20 +116,23 @@ class End:
         self.rtp.mux = self.party.mux and plan.kind == "rtp"
         self.rtp.receives = self.rtcp.receives = self.party.receives
 
-    def hear(self, source: End, replaced: bool = False) -> None:
+    def hear(self, source: End, replaced: bool = False, late: bool = False) -> None:
         """From now on this party is sent what `source` sends. At any but the first change what it hears goes on.
 
-        `replaced`: somebody else speaks there now.
+        `replaced`: somebody else speaks there now. `late`: whom it heard before may be heard until `source` is.
         """
         former, self._source = self._source, source
         if former is None or (former is source and not replaced) or self.plan.encrypted or self.rtp.opaque:
             return
         if self.hearing is not None:
             self.hearing.outgoing.retime(self.plan.clock_hz)
-            self.hearing.outgoing.switch()
+            if not late:
+                self.hearing.outgoing.switch()
             return
         if former is not source or former.tally.packets:
-            self._begin_hearing(former)
+            hearing = self._begin_hearing(former)
+            if late:
+                hearing.outgoing.stay()
 
     def _begin_hearing(self, former: End) -> Hearing:
         """Number anew what this party hears, from where `former` has led it."""
@@ -144,6 +166,8 @@ class End:
             except MalformedPacket:
                 self.tally.dropped += 1
                 return b""
+            self.refresh()
+            other.refresh()
             return rtcp.encode(carried(packets, self.hearing, other.hearing))
 
         return retell

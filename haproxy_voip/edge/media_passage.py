@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from haproxy_voip.edge.media_end import End
 from haproxy_voip.edge.media_leg import BUFFER, VIEW, Look
+from haproxy_voip.rtp.fingerprint import hash_of
 from haproxy_voip.rtp.flow import StreamPlan
 from haproxy_voip.rtp.handover import LIMIT_SECONDS, Handover
 from haproxy_voip.rtp.header import FIXED_BYTES, VERSION_BITS
@@ -77,4 +78,4 @@ def payload_in_buffer(size: int) -> tuple[int, int]:
 
 def _payload_hash(size: int) -> int:
     begin, end = payload_in_buffer(size)
-    return hash(bytes(VIEW[begin:end]))
+    return hash_of(BUFFER[1] & 0x7F, bytes(VIEW[begin:end]))

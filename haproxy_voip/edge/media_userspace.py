@@ -1,8 +1,8 @@
 """The media relay in userspace: every packet passes through this process.
 
-It decides nothing: `rtp.flow.Latch` says who may send and where to, the plan who hears whom, a `Leg` acts on it. A
-second way, through the kernel, can take over the streams whose latches have settled; this one then still sees the
-first packets.
+It decides nothing: `rtp.flow.Latch` says who may send and where to, the plan who hears whom, a `Leg` acts on it. Where
+there is a `KernelCache`, the kernel takes over from legs that have settled; before anything changes it is recalled, so
+that nothing here needs to know of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Callable
 from time import monotonic
 
 from haproxy_voip.core.address import Address
+from haproxy_voip.edge.kernel_relay import KernelRelay
 from haproxy_voip.edge.media_end import End, elsewhere, party_of
+from haproxy_voip.edge.media_kernel import KernelCache
 from haproxy_voip.edge.media_leg import Look, Surroundings
 from haproxy_voip.edge.media_passage import OVER_SECONDS, Passage
 from haproxy_voip.edge.media_sockets import Pair, bind_pair
@@ -29,16 +31,18 @@ MAX_STREAMS = 16_384
 class MediaRelay:
     """All streams of one process."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, listener: Listener, kernel: KernelRelay | None = None) -> None:
         self._loop = loop
         self._listener = listener
         self._streams: dict[int, Stream] = {}
-        self._watch = Watch(loop, listener, self._streams)
+        self._cache = None if kernel is None else KernelCache(kernel)
+        self._watch = Watch(loop, listener, self._streams, self._cache)
 
     def install(self, plan: StreamPlan) -> None:
         """Relay so from now on. A known stream number changes that stream, and its untouched side loses no packet."""
         stream = self._streams.get(plan.stream)
         former = None if stream is None else self._bridged(stream)
+        self._recall(stream, former, None if plan.bridge is None else self._streams.get(plan.bridge))
         try:
             replaced = stream is not None and self._revise(stream, plan)
             stream = stream or self._open(plan)
@@ -63,8 +67,9 @@ class MediaRelay:
         known = self._streams.get(stream)
         if known is None:
             return StreamCounters(Counters(), Counters())
-        self._end_passages(known)
         partner = self._bridged(known)
+        self._recall(known, partner)
+        self._end_passages(known)
         del self._streams[stream]
         if partner is not None:
             self._hear(partner)
@@ -85,6 +90,11 @@ class MediaRelay:
         for stream in list(self._streams):
             self.remove(stream)
 
+    @property
+    def kernel_flows(self) -> int:
+        """Directions of streams that the kernel carries at this moment."""
+        return 0 if self._cache is None else len(self._cache)
+
     def tell_latched(self, stream: int, side: Side, source: Address) -> None:
         """For the legs, from within the reading loop: the listener may well install or remove something."""
         self._loop.call_soon(self._if_known, stream, lambda: self._listener.latched(stream, side, source))
@@ -96,6 +106,13 @@ class MediaRelay:
     def _if_known(self, stream: int, tell: Callable[[], None]) -> None:
         if stream in self._streams:
             tell()
+
+    def _recall(self, *streams: Stream | None) -> None:
+        """Let every packet of these streams come here: what is to be done to it is about to change."""
+        for stream in streams:
+            if stream is not None:
+                stream.client.recall()
+                stream.backend.recall()
 
     # -- who hears whom ------------------------------------------------------------------------------
 
@@ -114,7 +131,7 @@ class MediaRelay:
         stream.client.follow(stream.plan)
         stream.backend.follow(stream.plan)
         if partner is not None:
-            stream.client.hear(partner.client)
+            stream.client.hear(partner.client, late=stream.plan.handover)
         elif stream.passage is None or stream.passage.done_at is not None:
             stream.client.hear(stream.backend, replaced)
         self._watch.noise(stream)
@@ -128,8 +145,14 @@ class MediaRelay:
             backend.lead_to(client)
         else:
             client.lead_to(partner.client)
-            backend.ignore()
+            if stream.plan.handover:  # it lives: what it has on its way arrives yet
+                backend.lead_to(client)
+            else:
+                backend.ignore()
         client.rtp.look, backend.rtp.look = self._looks(stream, partner)
+        # From a bridge or to one, two may speak to a client.
+        late = partner is not None and (stream.plan.handover or partner.plan.handover)
+        client.rtp.steady = backend.rtp.steady = stream.passage is None and not late
         client.route()
         backend.route()
 
@@ -193,7 +216,10 @@ class MediaRelay:
             lambda source: self.tell_latched(stream, side, source),
             lambda: self.tell_refused(stream, side),
         )
-        return End(pair, plan, side, around)
+        end = End(pair, plan, side, around)
+        if self._cache is not None:
+            end.rtp.shortcut = self._cache.shortcut(end.rtp, stream, side)
+        return end
 
     def _revise(self, stream: Stream, plan: StreamPlan) -> bool:
         """Take over a new plan; whether somebody else is the backend now. Raises OSError, having changed nothing."""

@@ -12,18 +12,23 @@ from time import monotonic
 
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.media_end import End
-from haproxy_voip.edge.media_leg import VIEW, Look
+from haproxy_voip.edge.media_kernel import KernelCache
+from haproxy_voip.edge.media_leg import BUFFER, VIEW, Look
 from haproxy_voip.edge.media_passage import Passage, payload_in_buffer
-from haproxy_voip.rtp.fingerprint import MIN_PAYLOAD_BYTES, Print, sampled
+from haproxy_voip.rtp.fingerprint import MIN_PAYLOAD_BYTES, PRINT_BYTES, Print, hash_of, sampled, sampled_by_hash
 from haproxy_voip.rtp.flow import Side, StreamCounters, StreamPlan
 
 TICK_SECONDS = 0.02
-# Five packets in a row missing: longer than a network's jitter, short enough to be heard as a click.
-SILENCE_SECONDS = 0.1
+# Three packets in a row missing: longer than the jitter between servers, short enough to be heard as a click. Who is
+# told asks the server whether it lives, and does nothing more.
+SILENCE_SECONDS = 0.06
 # Fewer packets since it last spoke are no regular sending that could be missed.
 REGULAR_PACKETS = 5
 # A tick this late says that we were stopped ourselves: what has come meanwhile is still in the sockets.
 STALL_SECONDS = 0.04
+# Whether one of those that are silent speaks again in the kernel is looked at every 60 ms; of all others when they seem
+# to be silent.
+QUIET_TICKS = 3
 PRINT_TICKS = 10  # payloads are told of every 200 ms
 MAX_PRINTS = 32_768  # of one telling; 10,000 streams bring fewer
 
@@ -54,16 +59,25 @@ class Stream:
 
     def counters(self) -> StreamCounters:
         """Both directions, as of now."""
+        self.client.refresh()
+        self.backend.refresh()
         return StreamCounters(self.client.tally.counters(), self.backend.tally.counters())
 
 
 class Watch:
     """The timer over all streams of one relay."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, listener: Listener, streams: dict[int, Stream]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: Listener,
+        streams: dict[int, Stream],
+        cache: KernelCache | None = None,
+    ) -> None:
         self._loop = loop
         self._listener = listener
         self._streams = streams
+        self._cache = cache
         self._noisy: dict[int, Stream] = {}  # whose clients may hear noise
         self._prints: list[Print] = []
         self._complete = True
@@ -95,13 +109,13 @@ class Watch:
 
     def print_of(self, stream: int, side: Side) -> Look:
         """What tells of payloads that arrive on this side of this stream."""
+        by_hash = self._cache is None
 
         def look(size: int, now: float) -> bool:
             begin, end = payload_in_buffer(size)
-            if end - begin >= MIN_PAYLOAD_BYTES:
-                # Python keys its hash of bytes anew for each process: nobody outside can make two payloads collide.
-                payload_hash = hash(bytes(VIEW[begin:end]))
-                if sampled(payload_hash):
+            if end - begin >= MIN_PAYLOAD_BYTES and (by_hash or sampled(VIEW[begin:end])):
+                payload_hash = hash_of(BUFFER[1] & 0x7F, bytes(VIEW[begin : min(end, begin + PRINT_BYTES)]))
+                if not by_hash or sampled_by_hash(payload_hash):
                     self._print(Print(stream, side, payload_hash, now))
             return True
 
@@ -125,6 +139,8 @@ class Watch:
         self._timer = None
         if self._streams:
             self._set_timer(now)
+        if self._cache is not None:
+            self._cache.tick(now)
         if not stalled:
             self._tell_silent(now)
         for number, stream in list(self._noisy.items()):
@@ -133,16 +149,25 @@ class Watch:
             else:
                 del self._noisy[number]
         self._ticks += 1
-        if self._ticks % PRINT_TICKS == 0 and self._prints:
+        if self._ticks % PRINT_TICKS == 0:
             self._tell_prints()
 
     def _tell_prints(self) -> None:
-        prints, self._prints = tuple(self._prints), []
+        prints, self._prints = self._prints, []
         complete, self._complete = self._complete, True
-        self._listener.prints(prints, complete)
+        if self._cache is not None:
+            found, whole = self._cache.prints()
+            prints = sorted(prints + found, key=_heard_at) if found else prints
+            complete = complete and whole
+        if prints or not complete:
+            self._listener.prints(tuple(prints), complete)
 
     def _tell_silent(self, now: float) -> None:
         limit = now - SILENCE_SECONDS
+        if self._cache is not None and self._ticks % QUIET_TICKS == 0:
+            for stream in self._streams.values():
+                if stream.quiet:
+                    stream.backend.look()
         silent = [
             stream
             for stream in self._streams.values()
@@ -154,9 +179,18 @@ class Watch:
             self._listener.silent(tuple(stream.plan.stream for stream in silent), since)
 
 
+def _heard_at(found: Print) -> float:
+    return found.at
+
+
 def _fell_silent(stream: Stream, limit: float) -> bool:
     """Note that a backend speaks again or no longer does; whether it is odd that it does not."""
     tally, plan = stream.backend.tally, stream.plan
+    stream.backend.look()
+    if (tally.last_arrival < limit) is stream.quiet:
+        return False  # the kernel has heard it meanwhile
+    stream.backend.refresh()
+    stream.client.look()
     stream.quiet = not stream.quiet
     if not stream.quiet:
         stream.spoke_from = tally.packets

@@ -4,7 +4,7 @@ A UDP backend is probed from a connected socket, because only there the kernel t
 A TCP or TLS backend is probed over a connection that is kept and made again when it ends.
 
 asyncio_dgram hands an error to the next `recv` or `send` but does not wake a `recv` that waits already, and its
-queue grows without end; `_WakingProtocol` mends both.
+queue grows without end; `_TellingProtocol` does without both.
 """
 
 from __future__ import annotations
@@ -67,94 +67,94 @@ class Probes:
 
 
 class DatagramProber:
-    """Over a connected UDP socket."""
+    """Over a connected UDP socket.
+
+    A loop that is busy takes a while for each turn, and a task takes a turn: so what is sent leaves at once when there
+    is a socket, and what comes is told as it comes.
+    """
 
     def __init__(self, backend: str, target: Target, receive: Callable[[ProbeEvent], None]) -> None:
         self._backend = backend
         self._target = target
         self._receive = receive
-        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)
-        self._stream: DatagramClient | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._sending = asyncio.get_running_loop().create_task(self._send_all())
+        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)  # until there is a socket
+        self._client: DatagramClient | None = None
+        self._transport: asyncio.DatagramTransport | None = None
+        self._connecting = asyncio.get_running_loop().create_task(self._connect_when_asked())
 
     def send(self, data: bytes) -> None:
         """A probe for which there is no room counts as one that was lost."""
-        if not self._outgoing.full():
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.sendto(data)
+        elif not self._outgoing.full():
             self._outgoing.put_nowait(data)
 
     async def stop(self) -> None:
         """Close the socket."""
-        tasks = [task for task in (self._sending, self._reading) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._stream is not None:
-            self._stream.close()
+        self._connecting.cancel()
+        await asyncio.gather(self._connecting, return_exceptions=True)
+        if self._client is not None:
+            self._client.close()
 
-    async def _send_all(self) -> None:
+    async def _connect_when_asked(self) -> None:
         while True:
             data = await self._outgoing.get()
             try:
-                if self._stream is None:
-                    self._stream = await _connected(self._target)
-                    self._reading = asyncio.get_running_loop().create_task(self._read_all(self._stream))
-                await self._stream.send(data)
+                if self._client is None:
+                    self._client, self._transport = await self._connected()
+                await self._client.send(data)
             except TransportClosed:
-                self._stream = None  # the next probe makes another
+                self._client = self._transport = None  # the next probe makes another
             except OSError as error:
                 self._tell(error)
 
-    async def _read_all(self, stream: DatagramClient) -> None:
-        while True:
-            try:
-                data, _ = await stream.recv()
-            except TransportClosed:
-                return
-            except OSError as error:
-                self._tell(error)
-                continue
-            if data:  # empty: an error follows
-                self._receive(ProbeReply(self._backend, data))
+    async def _connected(self) -> tuple[DatagramClient, asyncio.DatagramTransport]:
+        incoming: asyncio.Queue[tuple[bytes | None, _Address | None]] = asyncio.Queue()
+        errors: asyncio.Queue[Exception] = asyncio.Queue()
+        drained = asyncio.Event()
+        target = self._target
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _TellingProtocol(incoming, errors, drained, self),
+            local_addr=target.source,
+            remote_addr=target.remote,
+        )
+        client = DatagramClient(transport, incoming, errors, drained)  # type: ignore[arg-type]  # its stub names the protocol
+        return client, transport
+
+    def heard(self, data: bytes) -> None:
+        """A reply."""
+        self._receive(ProbeReply(self._backend, data))
+
+    def failed(self, error: Exception) -> None:
+        """The socket says so."""
+        if isinstance(error, OSError):
+            self._tell(error)
 
     def _tell(self, error: OSError) -> None:
         if is_refusal(error):
             self._receive(ProbeRefused(self._backend, f"{reason_of(error)} (ICMP)"))
 
 
-class _WakingProtocol(Protocol):
-    """asyncio_dgram's, which also wakes a waiting `recv` when an error arrives and drops what nobody reads."""
+class _TellingProtocol(Protocol):
+    """asyncio_dgram's, which tells what comes instead of keeping it until somebody asks."""
 
     def __init__(
         self,
         incoming: asyncio.Queue[tuple[bytes | None, _Address | None]],
         errors: asyncio.Queue[Exception],
         drained: asyncio.Event,
+        prober: DatagramProber,
     ) -> None:
         super().__init__(incoming, errors, drained)
-        self._incoming = incoming
-        self._errors = errors
+        self._prober = prober
 
     def datagram_received(self, data: bytes, addr: _Address) -> None:
         """A reply."""
-        if self._incoming.qsize() < MAX_WAITING:
-            super().datagram_received(data, addr)
+        self._prober.heard(data)
 
     def error_received(self, exc: Exception) -> None:
-        """ICMP. The empty datagram returns the waiting `recv`; the next one raises the error."""
-        if self._errors.qsize() < MAX_WAITING:
-            super().error_received(exc)
-            self._incoming.put_nowait((b"", None))
-
-
-async def _connected(target: Target) -> DatagramClient:
-    incoming: asyncio.Queue[tuple[bytes | None, _Address | None]] = asyncio.Queue()
-    errors: asyncio.Queue[Exception] = asyncio.Queue()
-    drained = asyncio.Event()
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: _WakingProtocol(incoming, errors, drained), local_addr=target.source, remote_addr=target.remote
-    )
-    return DatagramClient(transport, incoming, errors, drained)  # type: ignore[arg-type]  # its stub names the protocol
+        """ICMP."""
+        self._prober.failed(exc)
 
 
 class StreamProber:

@@ -15,7 +15,7 @@ Sans-I/O; `now` is monotonic seconds. Sequence numbers are 16 bits and timestamp
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from haproxy_voip.rtp.header import FIXED, FIXED_BYTES, MARKER_BIT, VERSION_BITS
 from haproxy_voip.rtp.sequence import MAX_DROPOUT, MAX_MISORDER, NONE, SEQUENCES, Newest
@@ -31,6 +31,22 @@ PACKET_SECONDS = 0.02
 LONGEST_PACKET_SECONDS = 0.06
 # RFC 3551 section 5: all video has this clock. Its marker bit ends a frame, so it is no sign of a new beginning.
 VIDEO_CLOCK_HZ = 90_000
+
+
+class OutgoingState(NamedTuple):
+    """An `Outgoing` to be carried on elsewhere, with the source it has: in the kernel, or by another process."""
+
+    ssrc: int  # what the party knows its peer by
+    source: int  # what the source calls itself
+    sequence_offset: int  # outgoing less incoming, 16 bits
+    timestamp_offset: int  # the same, 32 bits
+    newest: int  # the source's highest sequence number, extended
+    first: int  # and its first that was sent: what is below comes too late
+    timestamp: int  # of the highest sent, as it was sent
+    sent_at: float  # monotonic seconds
+    step: int  # timestamp units
+    packets: int
+    octets: int
 
 
 class Outgoing:
@@ -83,10 +99,41 @@ class Outgoing:
         self.ssrc, self.sequence, self.timestamp, self.sent_at, self._step = newest
         self.packets, self.octets = packets, octets
 
+    def snapshot(self) -> OutgoingState | None:
+        """The state of now; None when there is no source to go on with."""
+        if self.source in (NONE, OURS):
+            return None
+        return OutgoingState(
+            ssrc=self.ssrc,
+            source=self.source,
+            sequence_offset=self._sequence_offset & 0xFFFF,
+            timestamp_offset=self._shifted & TIMESTAMP_MASK,
+            newest=self._newest,
+            first=self._first,
+            timestamp=self.timestamp,
+            sent_at=self.sent_at,
+            step=self._step,
+            packets=self.packets,
+            octets=self.octets,
+        )
+
+    def restore(self, state: OutgoingState) -> None:
+        """Go on from there, with the same clock."""
+        self.ssrc, self.source, self._sequence_offset, self._shifted, self._newest, self._first = state[:6]
+        self.timestamp, self.sent_at, self._step, self.packets, self.octets = state[6:]
+        self.sequence = (self._newest + self._sequence_offset) & 0xFFFF
+
     def retime(self, clock_hz: int) -> None:
         """The payload has another clock from here on."""
         if clock_hz != self.clock_hz:
             self.clock_hz, self.audio, self._step = clock_hz, clock_hz != VIDEO_CLOCK_HZ, 0
+
+    def stay(self) -> None:
+        """After `resume`: the source it had until now goes on until another one is heard, numbered as it was."""
+        if self.ssrc != NONE:
+            self.source = self.ssrc
+            self._sequence_offset = self._shifted = 0
+            self._newest = self._first = self.sequence + SEQUENCES
 
     def switch(self) -> None:
         """Another source from the next packet on, whatever its SSRC: it comes by another way, and none of the old."""

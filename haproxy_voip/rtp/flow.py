@@ -66,6 +66,7 @@ class StreamPlan:
     # backends are neither heard nor sent to.
     bridge: int | None = None
     # When a bridge ends: the client goes on hearing the other until its backend is heard to carry their conversation.
+    # When one begins: what the backend has on its way to the client is let through, until the other is heard.
     handover: bool = False
     comfort_noise: bool = False  # the client hears noise until media come for it
     prints: bool = False  # `fingerprint.Fingerprints` wants to know what passes

@@ -7,6 +7,7 @@ Times are monotonic seconds.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 
 # Somebody else holds the port. Long enough not to try it on every call, short enough to have it back the same day.
 BROKEN_SECONDS = 300.0
@@ -46,6 +47,13 @@ class PortPool:
         port = self._free.popleft()
         self._taken.add(port)
         return port
+
+    def occupy(self, ports: Collection[int]) -> set[int]:
+        """Somebody else uses these pairs, named by their even ports: those that are ours to give count as taken."""
+        found = {port for port in self._free if port in ports}
+        self._free = deque(port for port in self._free if port not in found)
+        self._taken |= found
+        return found
 
     def give_back(self, port: int, now: float) -> None:
         """This pair is no longer used. Giving back what was not taken is our mistake."""

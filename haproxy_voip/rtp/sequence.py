@@ -26,6 +26,20 @@ class Newest(NamedTuple):
     step: int  # timestamp units from the packet before; nonsense after DTX or a late packet
 
 
+class ReceptionState(NamedTuple):
+    """A `Reception` to be carried on elsewhere: in the kernel, or by another process."""
+
+    ssrc: int
+    highest: int  # extended
+    missing: int
+    jitter: float  # timestamp units
+    timestamp: int  # of the last packet that had another than the one before
+    timed_at: float  # monotonic seconds of that packet
+    newest_timestamp: int  # of the highest sequence number, which may not have been the last to come
+    newest_at: float
+    step: int
+
+
 class Reception:
     """The count of one direction."""
 
@@ -97,6 +111,38 @@ class Reception:
         """The payload has another clock from here on; its jitter starts anew."""
         if clock_hz != self._clock_hz:
             self._clock_hz, self._jitter, self._timestamp, self._before_late = clock_hz, 0.0, NONE, None
+
+    def snapshot(self) -> ReceptionState | None:
+        """The state of now; None before the first packet, and before the first with a new clock."""
+        newest = self.newest
+        if newest is None:
+            return None
+        return ReceptionState(
+            ssrc=self._ssrc,
+            highest=self._highest,
+            missing=self._missing,
+            jitter=self._jitter,
+            timestamp=self._timestamp,
+            timed_at=(self._transit + self._timestamp) / self._clock_hz,
+            newest_timestamp=newest.timestamp,
+            newest_at=newest.at,
+            step=self._step,
+        )
+
+    def restore(self, state: ReceptionState) -> None:
+        """Go on from there, with the same clock."""
+        self._ssrc, self._highest, self._missing, self._jitter = state[:4]
+        self._timestamp, self._step = state.timestamp, state.step
+        self._transit = state.timed_at * self._clock_hz - state.timestamp
+        self._before_late = None
+        if (state.newest_timestamp, state.newest_at) != (state.timestamp, state.timed_at):
+            transit = state.newest_at * self._clock_hz - state.newest_timestamp
+            self._before_late = (state.highest, state.newest_timestamp, transit)
+
+    @property
+    def clock_hz(self) -> int:
+        """Of the timestamps."""
+        return self._clock_hz
 
     @property
     def highest(self) -> int:

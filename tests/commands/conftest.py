@@ -32,7 +32,7 @@ proxy:
 users: users.yaml
 backends:
   alpha: {{sip: "udp:{ADDRESS}:{free_port()}"}}
-media: {{ports: 20000-20099}}
+media: {{relay: userspace, ports: 20000-20099}}
 control: {folder}/c.sock
 """
     )

@@ -17,6 +17,7 @@ from haproxy_voip.configuration.kinds import (
     Host,
     Kind,
     Listener,
+    NewFile,
     PortRange,
     Ports,
     Socket,
@@ -39,6 +40,7 @@ KINDS: list[Kind] = [
     Listener(),
     Ports(),
     File(),
+    NewFile(),
     Socket(),
 ]
 GOOD = [
@@ -58,6 +60,7 @@ GOOD = [
     (Listener(), "udp:[::1]:5060", Endpoint.parse("udp:[::1]:5060")),
     (Ports(), "20000 - 29999", PortRange(20000, 29999)),
     (File(), "users.yaml", Path("users.yaml")),
+    (NewFile(), "calls.jsonl", Path("calls.jsonl")),
     (Socket(), "/run/x.sock", Path("/run/x.sock")),
 ]
 BAD = [
@@ -95,6 +98,7 @@ BAD = [
     (Ports(), "1000-2000", "within 1024-65535"),
     (Ports(), "60000-65536", "within 1024-65535"),
     (File(), "", "empty"),
+    (NewFile(), "calls\0", "NUL"),
     (Socket(), "/run/" + "x" * 103, "at most 107 bytes"),
 ]
 

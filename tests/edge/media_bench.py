@@ -16,12 +16,14 @@ import pytest
 import uvloop
 
 from haproxy_voip.core.address import Address
-from haproxy_voip.edge import media_end, media_leg, media_userspace, media_watch
+from haproxy_voip.edge import media_end, media_kernel, media_leg, media_userspace, media_watch
+from haproxy_voip.edge.kernel_relay import KernelRelay
 from haproxy_voip.edge.media_sockets import bind_pair
 from haproxy_voip.edge.media_userspace import Listener, MediaRelay
 from haproxy_voip.rtp.flow import Party, StreamPlan
 from haproxy_voip.rtp.header import Header
 from haproxy_voip.rtp.rtcp import ReceiverReport, encode
+from tests.edge.kernel_scene import kernel_relay
 
 WAIT = 2.0  # seconds until a packet that must come is missed
 STREAM = 7
@@ -80,7 +82,7 @@ class Phone:
 class Bench:
     """A relay with one stream between a client and a backend, and what it told."""
 
-    def __init__(self, stack: ExitStack, host: str = "127.0.0.1") -> None:
+    def __init__(self, stack: ExitStack, host: str = "127.0.0.1", kernel: KernelRelay | None = None) -> None:
         self.stack = stack
         self.told: list[tuple[object, ...]] = []
         self.changed = asyncio.Event()
@@ -93,6 +95,7 @@ class Bench:
                 lambda *what: self._tell("prints", *what),
                 lambda *what: self._tell("silent", *what),
             ),
+            kernel,
         )
         stack.callback(self.relay.close)
         self.client, self.backend = Phone(stack, host), Phone(stack, host)
@@ -123,6 +126,14 @@ class Bench:
     def revise(self, **changes: object) -> None:
         self.install(generation=self.plan.generation + 1, **changes)
 
+    async def in_kernel(self, flows: int) -> None:
+        """So many directions of streams are carried without us."""
+        for _ in range(round(WAIT / 0.005)):
+            if self.relay.kernel_flows == flows:
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError(f"{self.relay.kernel_flows} flows are in the kernel")
+
     async def both_speak(self) -> None:
         """Both are latched where their SDP says, and connected."""
         for sequence in range(3):
@@ -132,27 +143,47 @@ class Bench:
             assert await self.client.hears() == rtp(sequence)
 
 
-def on_uvloop(host: str = "127.0.0.1") -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
+def on_uvloop(
+    host: str = "127.0.0.1", kernel: bool = False
+) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
     def decorate(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         async def within(**fixtures: object) -> None:
             with ExitStack() as stack:
-                await test(Bench(stack, host), **fixtures)
+                await test(Bench(stack, host, opened(stack) if kernel else None), **fixtures)
 
         @functools.wraps(test)
         def run(**fixtures: object) -> None:
             uvloop.run(within(**fixtures))
 
         del run.__wrapped__  # type: ignore[attr-defined]  # pytest would take `bench` for a fixture
-        return run
+        # A machine with nothing but Python has no libbpf.
+        return pytest.mark.interop(run) if kernel else run
 
     return decorate
+
+
+def on_either_relay(test: Callable[[Bench], Awaitable[None]]) -> Callable[[bool], None]:
+    """Once with every packet relayed here, and once with most of them in the kernel."""
+
+    in_kernel = pytest.param(True, id="kernel", marks=pytest.mark.interop)
+
+    @pytest.mark.parametrize("kernel", [pytest.param(False, id="userspace"), in_kernel])
+    def run(kernel: bool) -> None:
+        on_uvloop(kernel=kernel)(test)()
+
+    return run
+
+
+def opened(stack: ExitStack) -> KernelRelay:
+    """The kernel's part, on the loopback; nothing of it is left when the test ends."""
+    return stack.enter_context(kernel_relay("lo"))
 
 
 @contextmanager
 def later(seconds: float) -> Iterator[None]:
     """The relay's clock is that much ahead."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (media_end, media_leg, media_userspace, media_watch):
+        for module in (media_end, media_kernel, media_leg, media_userspace, media_watch):
             real = module.monotonic
             patch.setattr(module, "monotonic", lambda real=real: real() + seconds)
         yield

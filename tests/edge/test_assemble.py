@@ -27,7 +27,15 @@ from haproxy_voip.edge import assemble
 from haproxy_voip.edge.around import Around, BadUsers
 from haproxy_voip.edge.assemble import Edge
 from haproxy_voip.edge.control_client import request
-from haproxy_voip.edge.facts import AskedToReload, Failed, Listening, Stopping, UsersNotRead, UsersRead
+from haproxy_voip.edge.facts import (
+    AskedToReload,
+    Failed,
+    Listening,
+    MediaInKernel,
+    Stopping,
+    UsersNotRead,
+    UsersRead,
+)
 from haproxy_voip.edge.listening import CannotListen
 from haproxy_voip.edge.tcp import Streams
 from haproxy_voip.edge.tls import TlsError, server_context
@@ -45,6 +53,7 @@ from haproxy_voip.proxy.events import (
     MediaReport,
     ProbeRefused,
     ProbeReply,
+    RelayInUse,
 )
 from haproxy_voip.rtp.fingerprint import Print
 from haproxy_voip.rtp.flow import Party, StreamPlan
@@ -107,12 +116,12 @@ class Scene:
 
 @pytest.fixture
 def config(socket_path, certificates):
-    def build(*backends: BackendConfig, listen=LISTEN, tls=True) -> Config:
+    def build(*backends: BackendConfig, listen=LISTEN, tls=True, relay="userspace") -> Config:
         pair = TlsConfig(certificate=certificates.certificate, key=certificates.key) if tls else None
         return Config(
             proxy=ProxyConfig(domain="voip.example", sip=SipConfig(listen=listen), tls=pair),
             backends=backends,
-            media=MediaConfig(ports=PortRange(20000, 20099)),
+            media=MediaConfig(ports=PortRange(20000, 20099), relay=relay),
             control=socket_path,
         )
 
@@ -202,6 +211,17 @@ def test_media_is_installed_and_reported_when_removed(run, heard, config):
             assert report.stream == 1 and report.client.packets == report.backend.packets == 0
             proxy.do(InstallStream(StreamPlan(2, "rtp", party(Address("192.0.2.1", 20000)), party(second), 1)))
             assert (await proxy.events.until(MediaFailed)).stream == 2
+
+    run(scene)
+
+
+@pytest.mark.parametrize("relay", ["userspace", "kernel"])
+def test_the_node_knows_what_relays_media_before_it_is_asked(run, heard, config, socket_path, relay):
+    async def scene():
+        async with Scene(heard, config(relay=relay)) as proxy:
+            assert [type(fact) is MediaInKernel for fact in proxy.facts].count(True) == (relay == "kernel")
+            await asyncio.to_thread(request, socket_path, "status", {})
+            assert list(proxy.events)[-2:] == [RelayInUse(relay, 0), Command(1, "status")]
 
     run(scene)
 

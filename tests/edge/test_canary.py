@@ -5,11 +5,11 @@ import socket
 import struct
 
 from haproxy_voip.core.address import Address, Endpoint, Transport
-from haproxy_voip.core.events import StreamOpened
+from haproxy_voip.core.events import StreamData, StreamOpened
 from haproxy_voip.edge.canary import Canaries
 from haproxy_voip.edge.connecting import Target
 from haproxy_voip.edge.tcp import Streams
-from haproxy_voip.proxy.effects import CloseCanary, OpenCanary
+from haproxy_voip.proxy.effects import CloseCanary, OpenCanary, StirCanary
 from haproxy_voip.proxy.events import CanaryClosed, CanaryOpened
 
 ANY = Address("127.0.0.1", 0)
@@ -84,5 +84,26 @@ def test_after_close_no_event_follows(run, heard):
         await canaries.stop()
         await backend.stop()
         assert told == [CanaryOpened("alpha")]
+
+    run(scene)
+
+
+def test_what_is_said_on_it_arrives_and_the_answer_is_not_told(run, heard):
+    async def scene():
+        told, seen = heard(), heard()
+        backend = Streams(seen, heard())
+        canaries = canaries_to(backend.listen(Endpoint(Transport.TCP, ANY)).address, told)
+        canaries.stir(StirCanary("alpha", b"nobody is there"))
+        canaries.open(OpenCanary("alpha"))
+        canaries.stir(StirCanary("alpha", b"not connected yet"))
+        await told.until(CanaryOpened)
+        canaries.stir(StirCanary("alpha", b"hello"))
+        heard_there = await seen.until(StreamData)
+        assert heard_there.data == b"hello"
+        backend.send(heard_there.flow, b"welcome")
+        await backend.stop()
+        await told.until(CanaryClosed)
+        assert told == [CanaryOpened("alpha"), CanaryClosed("alpha", "closed by the peer")]
+        await canaries.stop()
 
     run(scene)

@@ -54,6 +54,30 @@ def test_a_command_is_answered(run, socket_path):
     assert not socket_path.exists()
 
 
+def test_who_asks_before_everything_listens_is_answered_when_it_does(run, socket_path):
+    async def scene():
+        node = Node()
+        await node.server.claim(socket_path)
+        asked = asyncio.create_task(asyncio.to_thread(request, socket_path, "status", {}))
+        await asyncio.sleep(0.05)
+        assert node.commands == []
+        await node.server.serve()
+        assert await asked == {"name": "status"}
+        await node.server.close()
+
+    run(scene)
+
+
+def test_a_socket_that_was_claimed_only_is_closed_too(run, socket_path):
+    async def scene():
+        node = Node()
+        await node.server.claim(socket_path)
+        await node.server.close()
+
+    run(scene)
+    assert not socket_path.exists()
+
+
 def test_only_owner_and_group_may_open_the_socket(run, socket_path):
     async def scene():
         old = os.umask(0o077)

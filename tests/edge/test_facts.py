@@ -17,6 +17,11 @@ def test_every_fact_says_itself_in_words():
         facts.AskedToReload(),
         facts.UsersRead(2),
         facts.UsersNotRead("users.yaml:1: wrong"),
+        facts.MediaInKernel(("lo", "eth0"), ("mounted the BPF file system",)),
+        facts.MediaInUserspace("bpf(2): operation not permitted"),
+        facts.StreamsInherited(4),
+        facts.RecordsNotWritten("calls.jsonl", "No space left on device"),
+        facts.RecordsLost("calls.jsonl", 3),
     ]
     assert {type(fact) for fact in told} == set(typing.get_args(facts.EdgeFact))
     for fact in told:

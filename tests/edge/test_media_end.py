@@ -7,7 +7,7 @@ from haproxy_voip.rtp import rtcp
 from haproxy_voip.rtp.g711 import MU_TO_A
 from haproxy_voip.rtp.header import Header
 from haproxy_voip.rtp.rtcp import ReceiverReport, ReportBlock, SenderReport
-from tests.edge.media_bench import Bench, on_uvloop
+from tests.edge.media_bench import Bench, on_either_relay
 from tests.edge.media_scene import Conversation, Server, voiced
 
 BEFORE, WHILE, AFTER = 20, 25, 25
@@ -17,7 +17,7 @@ def missing(turns: list[int]) -> set[int]:
     return set(range(turns[0], turns[-1] + 1)) - set(turns)
 
 
-@on_uvloop()
+@on_either_relay
 async def test_from_backend_to_bridge_to_the_next_backend_twice_no_phone_hears_a_break(bench: Bench) -> None:
     """Only what was sent to a dead server is lost; each phone hears one stream from beginning to end."""
     call, lost = Conversation(bench), set[int]()
@@ -45,7 +45,7 @@ async def test_from_backend_to_bridge_to_the_next_backend_twice_no_phone_hears_a
         assert counters.client.lost == counters.client.dropped == counters.client.unsent == 0
 
 
-@on_uvloop()
+@on_either_relay
 async def test_timestamps_go_on_with_the_time_that_passed_and_a_marker_says_so(bench: Bench) -> None:
     """RFC 3551 section 4.1: the marker bit begins a talkspurt."""
     call, server = Conversation(bench), Server(bench, 1)
@@ -63,7 +63,7 @@ async def test_timestamps_go_on_with_the_time_that_passed_and_a_marker_says_so(b
     assert 0.1 * 8000 <= step <= 0.2 * 8000
 
 
-@on_uvloop()
+@on_either_relay
 async def test_what_a_server_back_from_the_dead_still_sends_is_not_heard(bench: Bench) -> None:
     """SIGCONT."""
     call, server = Conversation(bench), Server(bench, 1)
@@ -80,7 +80,7 @@ async def test_what_a_server_back_from_the_dead_still_sends_is_not_heard(bench: 
     assert 999_999 not in call.talkers[0].turns
 
 
-@on_uvloop()
+@on_either_relay
 async def test_mu_law_becomes_a_law_for_who_speaks_nothing_else(bench: Bench) -> None:
     call = Conversation(bench, second=((8, "pcma/8000"), (96, "telephone-event/8000")))
     call.through(Server(bench, 1))
@@ -101,7 +101,7 @@ async def test_mu_law_becomes_a_law_for_who_speaks_nothing_else(bench: Bench) ->
     assert bench.relay.snapshot(1).client.unsent == 1
 
 
-@on_uvloop()
+@on_either_relay
 async def test_one_plan_alone_makes_no_bridge_and_a_stream_is_never_bridged_to_itself(bench: Bench) -> None:
     call, server = Conversation(bench), Server(bench, 1)
     call.through(server)
@@ -117,7 +117,7 @@ async def test_one_plan_alone_makes_no_bridge_and_a_stream_is_never_bridged_to_i
     assert bench.relay.snapshot(1).client.unsent == 0
 
 
-@on_uvloop()
+@on_either_relay
 async def test_srtp_and_fax_are_never_joined_nor_changed(bench: Bench) -> None:
     for changes in ({"encrypted": True}, {"kind": "udptl"}):
         call, server = Conversation(bench), Server(bench, 1)
@@ -132,7 +132,7 @@ async def test_srtp_and_fax_are_never_joined_nor_changed(bench: Bench) -> None:
         bench.relay.remove(2)
 
 
-@on_uvloop()
+@on_either_relay
 async def test_reports_name_what_their_reader_knows(bench: Bench) -> None:
     """RFC 3550 section 7: SSRCs, timestamps and sequence numbers are those of the stream on the reader's side."""
     call, server = Conversation(bench), Server(bench, 1)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.media_leg import DRAIN_LIMIT, MAX_DATAGRAM
 from haproxy_voip.rtp.flow import SETTLE_SECONDS, Kind
-from tests.edge.media_bench import REPORT, STREAM, Bench, Phone, later, on_uvloop, rtp
+from tests.edge.media_bench import REPORT, STREAM, Bench, Phone, later, on_either_relay, rtp
 
 
-@on_uvloop()
+@on_either_relay
 async def test_before_the_backend_speaks_the_client_is_heard_at_the_address_in_its_sdp(bench: Bench) -> None:
     bench.install()
     for sequence in range(40):
@@ -17,7 +17,7 @@ async def test_before_the_backend_speaks_the_client_is_heard_at_the_address_in_i
     assert [await bench.backend.hears() for _ in range(40)] == [rtp(sequence) for sequence in range(40)]
 
 
-@on_uvloop()
+@on_either_relay
 async def test_rtcp_goes_by_its_own_ports(bench: Bench) -> None:
     bench.install()
     bench.client.rtcp.sendto(REPORT, (bench.to_relay.host, bench.to_relay.port + 1))
@@ -29,7 +29,7 @@ async def test_rtcp_goes_by_its_own_ports(bench: Bench) -> None:
     assert bench.told == []  # RTCP is no news of where the media are
 
 
-@on_uvloop()
+@on_either_relay
 async def test_muxed_rtcp_of_one_side_reaches_the_rtcp_port_of_the_other_and_back(bench: Bench) -> None:
     """RFC 5761 section 5.1.1: each side has agreed on mux for itself."""
     bench.install(client=replace(bench.plan.client, mux=True))
@@ -56,7 +56,7 @@ HOSTILE = [
 ]
 
 
-@on_uvloop()
+@on_either_relay
 async def test_what_is_no_rtp_is_dropped_and_counted_before_and_after_latching(bench: Bench) -> None:
     bench.install()
     for packet in HOSTILE:
@@ -73,7 +73,7 @@ async def test_what_is_no_rtp_is_dropped_and_counted_before_and_after_latching(b
     assert (counters.dropped, counters.packets) == (3 * len(HOSTILE), 6)
 
 
-@on_uvloop()
+@on_either_relay
 async def test_the_largest_datagram_passes_whole(bench: Bench) -> None:
     bench.install()
     whole = rtp(0) + bytes(MAX_DATAGRAM - len(rtp(0)))
@@ -81,7 +81,7 @@ async def test_the_largest_datagram_passes_whole(bench: Bench) -> None:
     assert await bench.backend.hears() == whole
 
 
-@on_uvloop()
+@on_either_relay
 async def test_a_third_address_can_neither_inject_nor_steal(bench: Bench) -> None:
     bench.install()
     await bench.both_speak()
@@ -95,7 +95,7 @@ async def test_a_third_address_can_neither_inject_nor_steal(bench: Bench) -> Non
     assert len(bench.told) == 2
 
 
-@on_uvloop()
+@on_either_relay
 async def test_a_port_scan_before_anybody_speaks_changes_nothing(bench: Bench) -> None:
     bench.install(client=replace(bench.plan.client, remote=Address("192.0.2.5", 4000)))
     for _ in range(50):
@@ -108,7 +108,7 @@ async def test_a_port_scan_before_anybody_speaks_changes_nothing(bench: Bench) -
     assert bench.relay.snapshot(STREAM).client.dropped == 53
 
 
-@on_uvloop()
+@on_either_relay
 async def test_what_was_queued_by_others_before_the_socket_was_connected_is_still_checked(bench: Bench) -> None:
     bench.install()
     intruder = Phone(bench.stack)
@@ -120,7 +120,7 @@ async def test_what_was_queued_by_others_before_the_socket_was_connected_is_stil
     assert bench.relay.snapshot(STREAM).client.dropped == 2 * DRAIN_LIMIT
 
 
-@on_uvloop()
+@on_either_relay
 async def test_a_client_behind_nat_is_answered_where_it_speaks_from(bench: Bench) -> None:
     """RFC 4961; the host its SIP comes from vouches for it."""
     bench.install(client=replace(bench.plan.client, remote=Address("192.0.2.5", 4000), signalling_host="127.0.0.1"))
@@ -135,7 +135,7 @@ async def test_a_client_behind_nat_is_answered_where_it_speaks_from(bench: Bench
     assert bench.relay.snapshot(STREAM).client.dropped == 1
 
 
-@on_uvloop()
+@on_either_relay
 async def test_loss_is_counted_for_each_direction(bench: Bench) -> None:
     bench.install()
     for sequence in (1, 2, 5, 6, 10):
@@ -145,7 +145,7 @@ async def test_loss_is_counted_for_each_direction(bench: Bench) -> None:
     assert (counters.client.lost, counters.backend.lost) == (5, 0)
 
 
-@on_uvloop()
+@on_either_relay
 async def test_a_backend_that_died_is_told_by_icmp_once_and_its_successor_on_the_port_is_heard(bench: Bench) -> None:
     bench.install()
     await bench.both_speak()
@@ -168,7 +168,7 @@ async def test_a_backend_that_died_is_told_by_icmp_once_and_its_successor_on_the
     assert bench.told.count(("refused", STREAM, "backend")) == 1
 
 
-@on_uvloop()
+@on_either_relay
 async def test_fax_is_opaque_and_its_source_is_checked(bench: Bench) -> None:
     kind: Kind = "udptl"
     bench.install(kind=kind)

@@ -3,7 +3,7 @@
 import asyncio
 
 from haproxy_voip.edge import media_passage
-from tests.edge.media_bench import Bench, later, on_uvloop
+from tests.edge.media_bench import Bench, later, on_either_relay
 from tests.edge.media_scene import Conversation, Server, Talker
 
 
@@ -25,7 +25,7 @@ def heard_all(talker: Talker, other: Talker, under_way: int = 0) -> bool:
     return turns == list(range(turns[0], turns[-1] + 1)) and turns[-1] >= other.sent - 1 - under_way
 
 
-@on_uvloop()
+@on_either_relay
 async def test_a_server_that_needs_a_while_takes_over_without_a_packet_lost_or_heard_twice(bench: Bench) -> None:
     call = await bridged(bench)
     server = Server(bench, 2, delay=0.03)
@@ -43,7 +43,7 @@ async def test_a_server_that_needs_a_while_takes_over_without_a_packet_lost_or_h
     assert bench.relay.snapshot(1).backend.dropped == 0
 
 
-@on_uvloop()
+@on_either_relay
 async def test_without_that_wish_the_switch_is_immediate(bench: Bench) -> None:
     call = await bridged(bench)
     server = Server(bench, 2)
@@ -55,7 +55,7 @@ async def test_without_that_wish_the_switch_is_immediate(bench: Bench) -> None:
     assert call.talkers[0].turns[-1] == said - 11
 
 
-@on_uvloop()
+@on_either_relay
 async def test_when_one_hangs_up_meanwhile_the_other_no_longer_hears_it(bench: Bench) -> None:
     call = await bridged(bench)
     call.through(Server(bench, 2, delay=0.5), handover=True)
@@ -68,7 +68,7 @@ async def test_when_one_hangs_up_meanwhile_the_other_no_longer_hears_it(bench: B
     assert bench.relay.snapshot(1).client.unsent == 0
 
 
-@on_uvloop()
+@on_either_relay
 async def test_being_joined_again_meanwhile_ends_it(bench: Bench) -> None:
     call = await bridged(bench)
     server = Server(bench, 2, delay=0.5)
@@ -83,7 +83,7 @@ async def test_being_joined_again_meanwhile_ends_it(bench: Bench) -> None:
         assert heard_all(talker, other)
 
 
-@on_uvloop()
+@on_either_relay
 async def test_a_server_that_stays_silent_is_left_to_its_silence_in_the_end(bench: Bench) -> None:
     call = await bridged(bench)
     server = Server(bench, 2)

@@ -1,15 +1,20 @@
 """Streams installed, changed and removed, on real sockets of 127.0.0.1 and ::1."""
 
 import asyncio
+import gc
 import socket
 from contextlib import ExitStack
 from dataclasses import replace
 
 from haproxy_voip.core.address import Address
+from haproxy_voip.edge.media_end import End
+from haproxy_voip.edge.media_kernel import LegShortcut
+from haproxy_voip.edge.media_leg import Leg
 from haproxy_voip.edge.media_sockets import bind_pair
 from haproxy_voip.rtp.flow import Kind
 from haproxy_voip.rtp.header import Header
-from tests.edge.media_bench import STREAM, Bench, Phone, free_pair, on_uvloop, rtp
+from tests.edge.media_bench import STREAM, Bench, Phone, free_pair, on_either_relay, on_uvloop, rtp
+from tests.edge.media_scene import Conversation, Server
 
 
 @on_uvloop()
@@ -153,3 +158,24 @@ def test_it_runs_on_asyncios_own_loop_too() -> None:
             await bench.both_speak()
 
     asyncio.run(within())
+
+
+@on_either_relay
+async def test_what_a_stream_leaves_makes_no_circle(bench: Bench) -> None:
+    """The process collects none."""
+    gc.collect()
+    gc.disable()
+    try:
+        for index in range(2):
+            call, server = Conversation(bench), Server(bench, index)
+            call.through(server)
+            await call.go_on(15)
+            server.die()
+            call.join()
+            await call.go_on(15)
+            for stream in (1, 2):
+                bench.relay.remove(stream)
+        await asyncio.sleep(0.25)  # what waits for a tick or a time is over
+        assert [each for each in gc.get_objects() if isinstance(each, End | Leg | LegShortcut)] == []
+    finally:
+        gc.enable()

@@ -12,7 +12,7 @@ from haproxy_voip.edge import media_watch
 from haproxy_voip.rtp.fingerprint import Fingerprints, Print
 from haproxy_voip.rtp.header import Header
 from tests.edge.media_bench import STREAM, Bench, on_uvloop, rtp
-from tests.edge.media_scene import LAWS, Conversation, Server
+from tests.edge.media_scene import LAWS, Conversation, Server, voiced
 
 
 async def talk(bench: Bench, seconds: float, client: bool = True, backend: bool = True) -> None:
@@ -115,6 +115,18 @@ async def test_two_who_say_the_same_words_are_not_paired(bench: Bench) -> None:
     assert told(bench) and paired(told(bench)) == []
 
 
+@on_uvloop()
+async def test_phones_that_use_the_same_ssrc_are_told_apart_by_what_they_say(bench: Bench) -> None:
+    call = Conversation(bench)
+    call.plans = [replace(plan, prints=True) for plan in call.plans]
+    call.talkers[1].ssrc = call.talkers[0].ssrc
+    call.talkers[1].sent = 1 << 16  # the same sequence numbers too
+    call.through(Server(bench, 1))
+    await call.go_on(150)
+    await asyncio.sleep(0.25)
+    assert paired(told(bench)) == [(1, 2)]
+
+
 def paired(prints: list[Print]) -> list[tuple[int, int]]:
     judge = Fingerprints()
     for each in prints:
@@ -147,7 +159,7 @@ async def test_more_than_can_be_told_is_said_to_be_incomplete(bench: Bench) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(media_watch, "MAX_PRINTS", 3)
         for sequence in range(200):
-            bench.client.send(rtp(sequence, b"voice %20d" % sequence), bench.to_relay)
+            bench.client.send(rtp(sequence, voiced(sequence)), bench.to_relay)
             if sequence % 20 == 0:
                 await asyncio.sleep(0)
         await asyncio.sleep(0.25)

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Installs what the interop tests drive: SIP clients and Kamailio on this machine, and an Asterisk per Debian suite in a
-# root of its own (Debian 12 has no Asterisk). Run it as root; a second run finds everything there and takes a second.
+# Installs what the interop tests drive: SIP clients, Kamailio and a compiler for BPF on this machine, and an Asterisk
+# per Debian suite in a root of its own (Debian 12 has no Asterisk). Run it as root; a second run finds everything there
+# and takes a second.
 #
 #   HAPROXY_VOIP_CACHE    where the roots are kept (default /var/cache/haproxy_voip), one folder per suite
 #   HAPROXY_VOIP_SUITES   which suites (default "bullseye sid": Asterisk 16 with chan_sip, Asterisk 22)
@@ -19,8 +20,10 @@ POLICY=/usr/sbin/policy-rc.d
 # command -> the package that has it
 declare -A NEEDED=(
     [kamailio]=kamailio [sipp]=sip-tester [sipsak]=sipsak [baresip]=baresip-core [debootstrap]=debootstrap
-    [ip]=iproute2 [unshare]=util-linux [setpriv]=util-linux [nsenter]=util-linux [ps]=procps [flock]=util-linux
+    [clang]=clang [ip]=iproute2 [unshare]=util-linux [setpriv]=util-linux [nsenter]=util-linux [ps]=procps [flock]=util-linux
 )
+# The same for files that are no commands: the library that loads the relay into the kernel comes with its headers.
+declare -A NEEDED_FILES=([/usr/include/bpf/bpf_helpers.h]=libbpf-dev)
 
 say() { printf 'setup: %s\n' "$*"; }
 
@@ -57,9 +60,12 @@ restore_services() {
 }
 
 install_commands() {
-    local command missing=()
+    local command file missing=()
     for command in "${!NEEDED[@]}"; do
         PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null || missing+=("${NEEDED[$command]}")
+    done
+    for file in "${!NEEDED_FILES[@]}"; do
+        [ -e "$file" ] || missing+=("${NEEDED_FILES[$file]}")
     done
     if [ ${#missing[@]} -eq 0 ]; then
         say "clients and tools are there"

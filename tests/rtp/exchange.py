@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from random import Random
 
-from haproxy_voip.rtp.fingerprint import RIPE_SECONDS, Fingerprints
+from haproxy_voip.rtp.fingerprint import MATCHES_EACH_WAY, RIPE_SECONDS, Fingerprints
 from haproxy_voip.rtp.flow import Side
 
 PACKET = 0.16  # seconds between sampled packets: one in eight of 50
@@ -39,6 +39,12 @@ class Exchange:
             for listener in listeners:
                 self.hears(listener, said, self.random.uniform(0.001, 0.06))
             self.wait(PACKET)
+
+    def converse(self, one: int, other: int, words: int = MATCHES_EACH_WAY) -> None:
+        """Each says so many words to the other, in turns."""
+        for _ in range(words):
+            self.talk(one, other)
+            self.talk(other, one)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds

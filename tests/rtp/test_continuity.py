@@ -207,3 +207,27 @@ def test_numbers_can_be_told_both_ways():
     assert [outgoing.incoming_highest(n) for n in (1001, 1003, 1004)] == [65_534, 65_536, 65_537]
     assert outgoing.incoming_highest(1000) is None  # alpha's
     assert outgoing.changes == 1
+
+
+@given(st.lists(st.sampled_from([1, 1, 1, 2, 0, -1, -5, 4000]), min_size=1, max_size=40), st.integers(0, 39))
+def test_one_that_is_carried_on_elsewhere_sends_what_it_would_have_sent(steps: list[int], at: int) -> None:
+    stayed, moved = Line(before=ALPHA), Line(before=ALPHA)
+    assert stayed.outgoing.snapshot() is None
+    sequence = 65_530
+    for turn, step in enumerate(steps):
+        sequence += step
+        assert stayed.send(sequence, 160 * sequence, 0xB) == moved.send(sequence, 160 * sequence, 0xB)
+        if turn == at:
+            state = moved.outgoing.snapshot()
+            assert state is not None
+            moved.outgoing = Outgoing(8000)
+            moved.outgoing.restore(state)
+    assert moved.outgoing.snapshot() == stayed.outgoing.snapshot()
+    assert moved.run(900, 5, 0xC, 3) == stayed.run(900, 5, 0xC, 3)  # another source, from the same place
+
+
+def test_noise_of_our_own_is_not_carried_on():
+    line = Line(before=ALPHA)
+    line.run(7, 99, 0xB, 2)
+    line.outgoing.make(13, b"", 160, line.now + 0.02)
+    assert line.outgoing.snapshot() is None

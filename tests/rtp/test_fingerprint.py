@@ -8,13 +8,16 @@ from hypothesis import strategies as st
 
 from haproxy_voip.rtp import fingerprint
 from haproxy_voip.rtp.fingerprint import (
-    MATCHES,
     MATCHES_EACH_WAY,
     MEMORY_SECONDS,
+    PRINT_BYTES,
     RIPE_SECONDS,
     WINDOW_SECONDS,
+    hash_of,
     sampled,
+    sampled_by_hash,
 )
+from haproxy_voip.rtp.g711 import A_TO_MU, MU_TO_A
 from tests.rtp.exchange import PACKET, Exchange
 
 
@@ -27,24 +30,15 @@ def exchange() -> Exchange:
 
 
 def test_a_conversation_is_a_pair_after_a_few_words(exchange: Exchange):
-    for _ in range(MATCHES_EACH_WAY):
-        exchange.talk(1, 2)
-        exchange.talk(2, 1)
-    exchange.rest()
-    assert exchange.pairs == [(1, 2)]
+    exchange.converse(1, 2, words=MATCHES_EACH_WAY - 1)
+    assert exchange.rest().pairs == []
+    exchange.converse(1, 2, words=1)
+    assert exchange.rest().pairs == [(1, 2)]
     assert (exchange.prints.partner_of(1), exchange.prints.partner_of(2)) == (2, 1)
 
 
-def test_one_who_only_listens_is_recognised_too_it_takes_longer(exchange: Exchange):
-    exchange.talk(1, 2, packets=MATCHES - 1)
-    assert exchange.rest().pairs == []
-    exchange.talk(1, 2)
-    assert exchange.rest().pairs == [(1, 2)]
-
-
 def test_nothing_is_believed_before_it_has_stood_for_a_while(exchange: Exchange):
-    exchange.talk(1, 2, packets=MATCHES)
-    exchange.prints.advance(exchange.now)
+    exchange.converse(1, 2)
     assert exchange.pairs == []
     exchange.prints.advance(exchange.now + RIPE_SECONDS)
     assert exchange.pairs == [(1, 2)]
@@ -54,8 +48,9 @@ def test_loss_and_reordering_cost_time_and_nothing_else(exchange: Exchange):
     exchange.loss = 0.2
     payloads = [exchange.voice() for _ in range(60)]
     for index, payload in enumerate(payloads):
-        exchange.says(1, payload)
-        exchange.hears(2, payload, 0.25 if index % 3 == 0 else 0.001)
+        talker, listener = (1, 2) if index % 7 < 4 else (2, 1)
+        exchange.says(talker, payload)
+        exchange.hears(listener, payload, 0.25 if index % 3 == 0 else 0.001)
         exchange.wait(PACKET)
     assert exchange.rest().pairs == [(1, 2)]
 
@@ -72,29 +67,29 @@ def test_many_conversations_at_once_are_all_told_apart(exchange: Exchange):
 
 
 def test_hold_transfer_and_return_are_followed(exchange: Exchange):
-    exchange.talk(1, 2, packets=10)
+    exchange.converse(1, 2)
     assert exchange.rest().pairs == [(1, 2)]
     exchange.wait(300.0)
     assert exchange.pairs == [(1, 2)]  # nobody spoke, and nothing speaks against it
     exchange.talk(1, 3)
     assert exchange.rest().pairs == []  # at the first word to somebody else
-    exchange.talk(1, 3, packets=14)
+    exchange.converse(1, 3, words=14)
     assert exchange.rest().pairs == [(1, 3)]
 
 
 def test_who_was_left_by_a_transfer_has_no_partner(exchange: Exchange):
-    exchange.talk(1, 2, packets=10)
-    exchange.talk(3, 2, packets=10)
+    exchange.converse(1, 2, words=10)
+    exchange.converse(3, 2, words=16)
     assert exchange.rest().pairs == [(2, 3)]
     assert exchange.prints.partner_of(1) is None
 
 
 def test_signalling_may_make_us_forget(exchange: Exchange):
-    exchange.talk(1, 2, packets=10)
+    exchange.converse(1, 2)
     exchange.prints.forget(2)
     assert exchange.rest().pairs == []
     assert exchange.prints.partner_of(1) is None
-    exchange.talk(2, 1, packets=10)
+    exchange.converse(2, 1, words=16)
     assert exchange.rest().pairs == [(1, 2)]
 
 
@@ -110,6 +105,7 @@ def test_tones_and_silence_repeat_themselves(exchange: Exchange):
 
 def test_a_tone_so_long_that_it_seems_voice_takes_back_what_it_proved(exchange: Exchange):
     tone = [exchange.voice() for _ in range(20)]
+    exchange.talk(2, 1, packets=MATCHES_EACH_WAY)
     for payload in tone:
         exchange.talk(1, 2, payload=payload)
     assert exchange.rest().pairs == [(1, 2)]
@@ -201,8 +197,8 @@ def test_two_calls_between_the_same_people_with_the_same_words_stay_undecided(ex
 
 
 def test_two_calls_between_the_same_people_are_two_pairs_when_one_is_held(exchange: Exchange):
-    exchange.talk(1, 2, packets=10)
-    exchange.talk(3, 4, packets=10)
+    exchange.converse(1, 2)
+    exchange.converse(3, 4)
     assert exchange.rest().pairs == [(1, 2), (3, 4)]
 
 
@@ -220,7 +216,7 @@ def test_members_of_a_conference_are_never_a_pair(members: int, loss: float):
 
 
 def test_a_third_who_joins_makes_two_no_longer_a_pair(exchange: Exchange):
-    exchange.talk(1, 2, packets=10)
+    exchange.converse(1, 2)
     assert exchange.rest().pairs == [(1, 2)]
     exchange.talk(1, 2, 3)
     assert exchange.pairs == []
@@ -233,6 +229,16 @@ def test_a_supervisor_who_listens_is_a_reason_for_doubt_and_never_a_partner(exch
         exchange.talk(1, 2, 9)
         exchange.talk(2, 1, 9)
     assert exchange.rest().pairs == []
+
+
+def test_one_word_heard_elsewhere_is_a_reason_against_any_other_pair(exchange: Exchange):
+    assert not exchange.prints.denies(1, 2)
+    exchange.talk(1, 3)
+    exchange.rest()
+    assert exchange.prints.denies(1, 2) and exchange.prints.denies(2, 1) and exchange.prints.denies(3, 4)
+    assert not exchange.prints.denies(1, 3) and not exchange.prints.denies(2, 4)
+    exchange.prints.forget(1)
+    assert not exchange.prints.denies(1, 2)
 
 
 # -- malice ---------------------------------------------------------------------------------------------
@@ -263,8 +269,8 @@ def test_a_client_first_heard_from_a_server_proves_nothing(exchange: Exchange):
 
 def test_a_few_collisions_pair_nobody_and_do_not_outweigh_the_truth(exchange: Exchange):
     for turn in range(60):
-        exchange.talk(1, 2)
-        exchange.talk(3, 4)
+        exchange.converse(1, 2, words=1)
+        exchange.converse(3, 4, words=1)
         if turn % 20 == 10:
             collision = exchange.voice()
             exchange.says(1, collision)
@@ -286,7 +292,7 @@ def test_a_hash_of_few_bits_pairs_nobody_wrongly():
 
 
 def test_when_payloads_were_missed_nothing_heard_until_then_counts(exchange: Exchange):
-    exchange.talk(1, 2, packets=MATCHES - 1)
+    exchange.converse(1, 2)
     exchange.prints.missed()
     assert exchange.rest().pairs == []
 
@@ -295,12 +301,12 @@ def test_memory_is_bounded_and_the_oldest_give_way(exchange: Exchange, monkeypat
     monkeypatch.setattr(fingerprint, "MAX_PAYLOADS", 500)
     monkeypatch.setattr(fingerprint, "MAX_STREAMS", 40)
     for first in range(0, 400, 2):
-        exchange.talk(first, first + 1, packets=10)
+        exchange.converse(first, first + 1)
         exchange.prints.forget(first + 100_000)
     exchange.rest()
     assert len(exchange.prints._payloads) <= 500
     assert len(exchange.prints._evidence) <= 40 and len(exchange.prints._anew_at) <= 40
-    assert len(exchange.prints._said) <= 40
+    assert len(exchange.prints._said) <= 40 and len(exchange.prints._told) <= 40
     assert exchange.pairs[-1] == (398, 399)
     exchange.wait(MEMORY_SECONDS)
     assert exchange.prints._payloads == {}
@@ -308,8 +314,30 @@ def test_memory_is_bounded_and_the_oldest_give_way(exchange: Exchange, monkeypat
 
 def test_about_one_payload_in_eight_is_looked_at_and_the_same_for_all():
     random = Random(3)
-    hashes = [random.getrandbits(64) - 2**63 for _ in range(4000)]
-    assert 400 < sum(map(sampled, hashes)) < 600
+    payloads = [random.randbytes(160) for _ in range(4000)]
+    assert 400 < sum(map(sampled, payloads)) < 600
+    assert all(sampled(memoryview(payload)) == sampled(payload) for payload in payloads)
+
+
+def test_speech_is_sampled_as_often_and_alike_in_both_laws():
+    """Neighbouring samples have the same sign more often than not."""
+    random, level, looked_at, count = Random(4), 0.0, 0, 4000
+    for _ in range(count):
+        speech = bytearray()
+        for _ in range(160):
+            level = 0.95 * level + random.gauss(0.0, 1.0)
+            speech.append((0x80 if level >= 0 else 0) | min(127, int(abs(level) * 9)))
+        looked_at += sampled(speech)
+        assert sampled(speech) == sampled(speech.translate(A_TO_MU)) == sampled(speech.translate(MU_TO_A))
+    assert 0.09 < looked_at / count < 0.16
+
+
+def test_what_is_looked_at_by_its_hash_is_one_in_eight_as_well_and_alike_in_both_laws():
+    random = Random(5)
+    payloads = [random.randbytes(PRINT_BYTES) for _ in range(4000)]
+    assert 400 < sum(sampled_by_hash(hash_of(8, payload)) for payload in payloads) < 600
+    for payload in payloads:
+        assert sampled_by_hash(hash_of(8, payload)) == sampled_by_hash(hash_of(0, payload.translate(A_TO_MU)))
 
 
 # -- everything at once ---------------------------------------------------------------------------------

@@ -2,9 +2,14 @@
 
 import pytest
 
-from haproxy_voip.rtp.g711 import A_LAW, A_LEVELS, A_TO_MU, MU_LAW, MU_LEVELS, MU_TO_A, sample
+from haproxy_voip.rtp.g711 import A_LAW, A_LEVELS, A_TO_MU, ALIKE, MU_LAW, MU_LEVELS, MU_TO_A, encoded, sample
 
 EVERY = bytes(range(256))
+DECODED_A_TO_MU = bytes(encoded(MU_LAW, sample(A_LAW, byte)) for byte in EVERY)
+DECODED_MU_TO_A = bytes(encoded(A_LAW, sample(MU_LAW, byte)) for byte in EVERY)
+# As Asterisk 16 does it; tests/interop/test_g711.py asks it.
+ASTERISK_MU_TO_A = bytes(encoded(A_LAW, sample(MU_LAW, byte) | 7) for byte in EVERY)
+ASTERISK_A_TO_MU = bytes(encoded(MU_LAW, sample(A_LAW, byte) | 3) for byte in EVERY)
 
 
 def test_the_tables_hold_every_level_once():
@@ -60,3 +65,55 @@ def test_going_there_and_back_loses_no_more_than_going_once():
         once = EVERY.translate(there)
         twice = once.translate(back).translate(there)
         assert once.translate(back) == twice.translate(back)
+
+
+@pytest.mark.parametrize("law", [A_LAW, MU_LAW])
+def test_a_byte_is_decoded_to_a_value_that_is_encoded_as_that_byte(law):
+    changed = [byte for byte in EVERY if encoded(law, sample(law, byte)) != byte]
+    assert changed == ([] if law == A_LAW else [0x7F])  # mu-law has a zero below zero too
+
+
+@pytest.mark.parametrize("law", [A_LAW, MU_LAW])
+def test_a_value_is_off_by_half_a_step_at_most_when_encoded_and_decoded(law):
+    for value in range(-32768, 32768, 7):
+        assert abs(sample(law, encoded(law, value)) - value) <= abs(value) / 32 + 8, value
+
+
+def test_the_ways_to_convert_differ_so_one_table_could_not_undo_them():
+    assert sum(a != b for a, b in zip(DECODED_A_TO_MU, A_TO_MU, strict=True)) == 32
+    assert sum(a != b for a, b in zip(DECODED_MU_TO_A, MU_TO_A, strict=True)) == 37
+    assert sum(a != b for a, b in zip(DECODED_MU_TO_A, ASTERISK_MU_TO_A, strict=True)) == 7
+    assert DECODED_A_TO_MU == ASTERISK_A_TO_MU
+
+
+@pytest.mark.parametrize("table", [A_TO_MU, DECODED_A_TO_MU, ASTERISK_A_TO_MU])
+def test_what_an_a_law_byte_becomes_is_alike(table):
+    assert EVERY.translate(ALIKE[A_LAW]) == EVERY.translate(table).translate(ALIKE[MU_LAW])
+
+
+@pytest.mark.parametrize("table", [MU_TO_A, DECODED_MU_TO_A, ASTERISK_MU_TO_A])
+def test_what_a_mu_law_byte_becomes_is_alike(table):
+    assert EVERY.translate(ALIKE[MU_LAW]) == EVERY.translate(table).translate(ALIKE[A_LAW])
+
+
+def test_what_is_alike_sounds_alike_and_little_else_is():
+    """Were all alike, or half of them, everybody would seem to say the same."""
+    groups: dict[int, list[int]] = {}
+    for law in (A_LAW, MU_LAW):
+        for byte in EVERY:
+            groups.setdefault(ALIKE[law][byte], []).append(sample(law, byte))
+    wide = [(min(group), max(group)) for group in groups.values() if len(group) > 5]
+    assert len(groups) == 200
+    assert sorted(wide) == [(-8448, -4032), (-120, 8), (4032, 8448)]
+    assert all(max(group) - min(group) <= max(32, max(map(abs, group)) / 12) for group in groups.values()
+               if (min(group), max(group)) not in wide)  # fmt: skip
+
+
+@pytest.mark.parametrize("table", [A_TO_MU, DECODED_A_TO_MU, ASTERISK_A_TO_MU])
+def test_the_top_bit_stays_from_a_law_to_mu_law(table):
+    assert all(before & 0x80 == after & 0x80 for before, after in enumerate(table))
+
+
+@pytest.mark.parametrize(("table", "changed"), [(MU_TO_A, []), (DECODED_MU_TO_A, [0x7F]), (ASTERISK_MU_TO_A, [0x7F])])
+def test_the_top_bit_stays_from_mu_law_to_a_law_but_for_the_zero_below_zero(table, changed):
+    assert [before for before, after in enumerate(table) if before & 0x80 != after & 0x80] == changed

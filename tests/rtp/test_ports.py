@@ -45,6 +45,18 @@ def test_a_port_that_cannot_be_bound_is_left_alone_for_long():
     assert pool.take(BROKEN_SECONDS) == port
 
 
+def test_ports_somebody_else_uses_are_not_given_out_until_they_are_given_back_and_rested():
+    pool = PortPool(20000, 20005, quarantine=10.0)
+    assert pool.occupy({20002, 20004, 40000}) == {20002, 20004}
+    assert pool.in_use == 2 and pool.take(0.0) == 20000
+    with pytest.raises(NoPorts):
+        pool.take(0.0)
+    pool.give_back(20004, 1.0)
+    with pytest.raises(NoPorts):
+        pool.take(10.9)
+    assert pool.take(11.0) == 20004
+
+
 def test_giving_back_twice_is_our_mistake():
     pool = PortPool(20000, 20003, quarantine=1.0)
     port = pool.take(0.0)

@@ -115,3 +115,28 @@ def test_the_newest_packet_is_the_highest_not_the_latest():
     assert newest is not None and newest[:3] == (8, 40, 99)
     reception.retime(16000)
     assert reception.newest is None
+
+
+@given(st.lists(st.sampled_from([1, 1, 1, 2, 5, 0, -1, -3, 4000]), min_size=1, max_size=40), st.integers(0, 39))
+def test_one_that_is_carried_on_elsewhere_counts_as_if_it_had_stayed(steps: list[int], at: int) -> None:
+    stayed, moved, sequence = Reception(8000), Reception(8000), 65_530
+    assert stayed.snapshot() is None
+    for turn, step in enumerate(steps):
+        sequence += step
+        for each in (stayed, moved):
+            each.arrived(sequence & 0xFFFF, 160 * (sequence + 7 * (turn % 3)) & 0xFFFFFFFF, 7, 10.0 + 0.02 * turn)
+        if turn == at:
+            state = moved.snapshot()
+            assert state is not None
+            confirming, moved = moved._confirming, Reception(8000)
+            moved.restore(state)
+            moved._confirming = confirming  # a restart that is not confirmed yet is forgotten
+    assert (moved.highest, moved._missing) == (stayed.highest, stayed._missing)
+    assert moved.jitter == pytest.approx(stayed.jitter, abs=1e-9)
+    assert moved.newest is not None and moved.newest == pytest.approx(stayed.newest)
+
+
+def test_nothing_is_carried_on_without_a_packet_of_the_present_clock() -> None:
+    reception = reception_of([1, 2])
+    reception.retime(90_000)
+    assert reception.snapshot() is None
