@@ -12,11 +12,12 @@ import queue
 import threading
 import time
 from collections.abc import Mapping
-from typing import TextIO
+from typing import TextIO, get_args
 
 from haproxy_voip.cluster.detector import BackendDown
 from haproxy_voip.configuration.model import LogFormat, LogLevel
 from haproxy_voip.observe.repeats import Repeated, Repeats
+from haproxy_voip.proxy.call_facts import CallFact
 from haproxy_voip.proxy.facts import (
     AuthenticationFailed,
     BackendRestarted,
@@ -48,6 +49,7 @@ LEVELS: dict[type, LogLevel] = {
     CallStarted: "debug",
     CallAnswered: "debug",
     CallEnded: "debug",
+    **dict.fromkeys(get_args(CallFact), "debug"),
     Registered: "debug",
     Unregistered: "debug",
     MessageRefused: "debug",
