@@ -6,8 +6,12 @@ a SIP OPTIONS; `CanaryDue`: connect) and reports what comes of it.
 1. A time-out counts against HAProxy's score (health.py): `fall` of them in a row bring the backend down.
 2. A refused probe after another refused one, or after the canary closed, brings it down at once, because both say that
    the process is gone. One of these alone does not: ICMP can be stray, servers close idle connections.
-3. What else looks bad (a transaction timed out, 503) makes us ask at once, and decides nothing.
-4. Our own pauses are not the backend's (probes.py).
+3. Media that stop on half of its calls at once, or more, have us ask twice at once: if neither probe is answered in a
+   short time, it is down. It did not just lose a probe, and has not begun to be away just now. Media refused on several
+   calls say as much as a refused probe.
+4. What else looks bad (a transaction timed out, 503, one silent call: a mute button) makes us ask at once, and decides
+   nothing.
+5. Our own pauses are not the backend's (probes.py).
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from enum import StrEnum
 from haproxy_voip.cluster.canary import Canary
 from haproxy_voip.cluster.health import Health, HealthCounter, HealthTiming
 from haproxy_voip.cluster.probes import Probes
+from haproxy_voip.cluster.round_trip import FLOOR_SECONDS, HURRIED_SECONDS
 
 # A backend that talks to us but leaves probes unanswered is busy. One whose timers still retransmit while it takes
 # nothing in is dead, so its talking excuses only this many probes in a row.
@@ -27,6 +32,14 @@ EXCUSES_MAX = 5
 # second one follows this much later. Of 25 kills, 6 swallowed the first; the second was refused each time.
 CONFIRM_AGAIN_SECONDS = 0.002
 
+# The share of a backend's calls whose media must stop at the same time. The others may have had none: who leaves a
+# message hears nothing either. While most go on, it lives.
+SILENT_SHARE = 0.5
+# So many whose media stop, or are refused, at the same time do so for a reason that is none of theirs.
+SEVERAL_CALLS = 3
+# At the same time: the calls' packets come spread over 20 ms, and the relay looks every 20 ms.
+TOGETHER_SECONDS = 0.1
+
 
 class Signal(StrEnum):
     """What first spoke against a backend. Passive ones are named by whoever reports them."""
@@ -34,6 +47,7 @@ class Signal(StrEnum):
     TIMEOUT = "probe timeout"
     REFUSED = "connection refused (ICMP)"
     CANARY_CLOSED = "canary closed"
+    MEDIA_REFUSED = "media refused (ICMP)"
 
 
 @dataclass(slots=True)
@@ -47,6 +61,24 @@ class ProbeDue:
 @dataclass(slots=True)
 class CanaryDue:
     """Connect the canary to the backend, in place of any earlier one."""
+
+    backend: str
+
+
+@dataclass(slots=True)
+class LookDue:
+    """Probe `number` is not answered: hand in what waits in the socket, then call `looked` with this number.
+
+    A busy owner may wake us several times before it reads anything.
+    """
+
+    backend: str
+    number: int
+
+
+@dataclass(slots=True)
+class StirDue:
+    """Say something on the canary that the backend answers; the answer means nothing."""
 
     backend: str
 
@@ -75,7 +107,7 @@ class BackendDown:
         return f"{self.backend} is down: {self.signal}, judged after {self.detected_after * 1000:.0f} ms, {silent}"
 
 
-DetectorOutput = ProbeDue | CanaryDue | BackendUp | BackendDown
+DetectorOutput = ProbeDue | LookDue | CanaryDue | StirDue | BackendUp | BackendDown
 
 
 @dataclass(slots=True)
@@ -86,6 +118,8 @@ class _Suspicion:
     since: float
     strong: bool = False
     closed: bool = False  # the canary was
+    silent: bool = False  # so are its calls: the next time-out decides
+    media: bool = False  # its calls were refused: the next refused probe decides
     probes: int = 0
 
 
@@ -95,6 +129,20 @@ class _Grudges:
 
     refused: int = 0
     excused: int = 0
+
+
+@dataclass(slots=True)
+class _Calls:
+    """Of which something was told within a short time."""
+
+    count: int = 0
+    last_at: float = float("-inf")
+
+    def add(self, count: int, now: float) -> int:
+        """How many they are now."""
+        self.count = count if now > self.last_at + TOGETHER_SECONDS else self.count + count
+        self.last_at = now
+        return self.count
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +158,8 @@ class Detector:
     _next_probe_at: float | None = field(init=False)  # None while one is pending
     _suspicion: _Suspicion | None = field(init=False, default=None)
     _grudges: _Grudges = field(init=False, default_factory=_Grudges)
+    _silent: _Calls = field(init=False, default_factory=_Calls)
+    _media_refused: _Calls = field(init=False, default_factory=_Calls)
     _alive_at: float | None = field(init=False, default=None)
     _confirm_at: float | None = field(init=False, default=None)  # when the second probe after a closed canary is due
 
@@ -144,7 +194,7 @@ class Detector:
         pending = self._probes.pending
         due_at = self._next_probe_at if pending is None else pending.expires_at
         assert due_at is not None
-        for other_at in (self._canary.due_at, self._confirm_at):
+        for other_at in (self._canary.due_at, self._canary.stir_at, self._confirm_at):
             if other_at is not None and other_at < due_at:
                 due_at = other_at
         return due_at
@@ -153,14 +203,25 @@ class Detector:
         """Act on what is due."""
         outputs: list[DetectorOutput] = []
         expired = self._probes.expired(now)
-        if expired is not None:
-            outputs += self._timed_out(expired.sent_at, now)
+        if expired is not None and expired.looked_for:
+            outputs += self.looked(expired.number, now)
+        elif expired is not None:
+            expired.looked_for = True
+            outputs.append(LookDue(self.name, expired.number))
         if any(at is not None and at <= now for at in (self._next_probe_at, self._confirm_at)):
             outputs += self._probe(now)
         if self._canary.due_at is not None and self._canary.due_at <= now:
             self._canary.due_at = None
             outputs.append(CanaryDue(self.name))
+        if self._canary.stir_at is not None and self._canary.stir_at <= now:
+            self._canary.stirred(now)
+            outputs.append(StirDue(self.name))
         return outputs
+
+    def looked(self, number: int, now: float) -> list[DetectorOutput]:
+        """Whatever waited in the probe's socket was handed in since the `LookDue` with this number."""
+        expired = self._probes.looked(number)
+        return [] if expired is None else self._timed_out(expired.sent_at, now)
 
     def answered(self, number: int, now: float) -> list[DetectorOutput]:
         """The backend answered probe `number` with anything at all. Numbers that are not known do nothing."""
@@ -199,7 +260,10 @@ class Detector:
         """The canary ended or could not be made. Not to be called for one the owner closed itself."""
         if not self.up or not self._canary.closed(now):
             return []
-        self._suspect(Signal.CANARY_CLOSED, now, strong=True).closed = True
+        known = self._suspect(Signal.CANARY_CLOSED, now, strong=True)
+        known.closed = True
+        if known.media:
+            return self._failed(now, certain=True)
         first = self._probe(now)
         self._confirm_at = now + CONFIRM_AGAIN_SECONDS
         return first
@@ -214,6 +278,34 @@ class Detector:
         self._next_probe_at = min(self._next_probe_at, max(now, self._probes.sent_at + self.timing.fastinter))
         return self._probe(now) if self._next_probe_at <= now else []
 
+    def media_silent(self, calls: int, of: int, now: float) -> list[DetectorOutput]:
+        """Its media stopped on so many calls more, `of` those it carries, while their clients speak."""
+        calls = self._silent.add(calls, now)
+        signal = f"no media on {calls} of {max(of, calls)} calls"
+        if calls < SILENT_SHARE * of:
+            return self.passive_failure(signal, now)
+        known = self._suspicion
+        if not self.up or (known is not None and known.strong):
+            return []
+        self._suspect(signal, now, strong=True).silent = True
+        self._probes.round_trip.floor = HURRIED_SECONDS if calls >= SEVERAL_CALLS else FLOOR_SECONDS
+        first = self._probe(now)
+        self._confirm_at = now + CONFIRM_AGAIN_SECONDS
+        return first
+
+    def media_refused(self, now: float) -> list[DetectorOutput]:
+        """The backend's host says that nobody listens where the media of one more call go."""
+        if self._media_refused.add(1, now) < SEVERAL_CALLS:
+            return self.passive_failure(Signal.MEDIA_REFUSED, now)
+        known = self._suspicion
+        if not self.up or (known is not None and known.media):
+            return []
+        if known is not None and (known.closed or self._grudges.refused):
+            return self._failed(now, certain=True)
+        self._suspect(Signal.MEDIA_REFUSED, now, strong=True).media = True
+        self._grudges.refused += 1
+        return self._probe(now)
+
     def seen_alive(self, now: float) -> None:
         """Any valid message came from the backend."""
         self._alive_at = now
@@ -226,6 +318,7 @@ class Detector:
 
     def _timed_out(self, sent_at: float, now: float) -> list[DetectorOutput]:
         strong = self._suspicion is not None and self._suspicion.strong
+        silent = self._suspicion is not None and self._suspicion.silent
         talked = self._alive_at is not None and self._alive_at >= sent_at
         if self.up and talked and not strong and self._grudges.excused < EXCUSES_MAX:
             self._grudges.excused += 1
@@ -233,7 +326,7 @@ class Detector:
             return []
         if self.health is not Health.DOWN:
             self._suspect(Signal.TIMEOUT, sent_at)
-        return self._failed(now, certain=False)
+        return self._failed(now, certain=silent)
 
     def _suspect(self, signal: str, since: float, *, strong: bool = False) -> _Suspicion:
         """Note a signal. The first one stays, unless it was weak and this one is strong."""
@@ -248,6 +341,7 @@ class Detector:
     def _passed(self, sent_at: float, in_time: bool, now: float) -> list[DetectorOutput]:
         self._suspicion = None
         self._confirm_at = None
+        self._probes.round_trip.floor = None
         self._grudges = _Grudges()
         came_up = self._counter.passed()
         if in_time:

@@ -19,8 +19,8 @@ from haproxy_voip.cluster.balance import Balance
 from haproxy_voip.cluster.balance.failover import Failover
 from haproxy_voip.cluster.health import Health
 
-# At the start the preferred backend is waited for so long, while others have answered already. It covers two probes
-# with the default timings.
+# At the start the preferred backend is waited for so long, while others have answered already. From the first probe on;
+# it covers two with the default timings.
 START_GRACE_SECONDS = 0.150
 
 # A backend that is lost soon after an automatic failback must then stay usable twice as long for the next one, and so
@@ -116,6 +116,12 @@ class Pool:
         self._pinned = False
         # When `wake` is next due; None when nothing is pending. Asked far more often than it changes: see `_planned`.
         self.deadline: float | None = None
+
+    def begin(self, now: float) -> None:
+        """The first probes are sent: the time from the construction to now was ours."""
+        if self.active is None and self._grace_ends_at is not None:
+            self._grace_ends_at = now + START_GRACE_SECONDS
+            self._planned([])
 
     @property
     def eligible(self) -> list[str]:

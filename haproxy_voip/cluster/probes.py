@@ -1,7 +1,7 @@
 """The probes sent to one backend: which is pending, when it is given up, and how long answers take.
 
-Our own pauses are not the backend's: an expired probe is believed to be unanswered only after what waited in the
-socket's buffer had its chance to be read, and when we wake late it gets more time.
+Our own pauses are not the backend's: an expired probe is believed to be unanswered only after the owner has looked
+whether an answer waits in the socket's buffer, and when we wake late it gets more time.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from haproxy_voip.cluster.round_trip import RoundTrip
 
-# An expired probe is looked at once more after this time: the answer may lie in the socket's buffer, unread because
-# timers go first. One turn of the event loop is enough.
-SECOND_LOOK_SECONDS = 0.002
+# An owner that was asked to look, and never says that it did, is not waited for any longer.
+LOOK_SECONDS = 1.0
 
 # Waking later than this after the deadline means that we were held up ourselves.
 LATE_SECONDS = 0.005
@@ -32,6 +31,7 @@ class Pending:
     sent_at: float
     expires_at: float
     looks: int = 0  # times it was found expired and given more time
+    looked_for: bool = False  # the owner reads what waits
     held_up: bool = False  # whether we were late ourselves, so that its round trip measures us
 
 
@@ -72,21 +72,30 @@ class Probes:
             self.round_trip.measured(seconds)
 
     def expired(self, now: float) -> Pending | None:
-        """The pending one, settled, when there is no hope left for it; else None."""
+        """The pending one, when its time is over; else None. It is asked for with `looked`, if `looked_for` is new."""
         pending = self.pending
-        if pending is None or pending.expires_at > now or self._look_again(pending, now):
+        if pending is None or pending.expires_at > now or self._late(pending, now):
+            return None
+        if not pending.looked_for:
+            pending.expires_at = now + LOOK_SECONDS
+        return pending
+
+    def looked(self, number: int) -> Pending | None:
+        """What waited was read, and this one is not answered: it is settled. None when another one is pending."""
+        pending = self.pending
+        if pending is None or pending.number != number:
             return None
         self.pending = None
         self.round_trip.timed_out()
         return pending
 
-    def _look_again(self, pending: Pending, now: float) -> bool:
-        """Whether the expired probe gets more time: once always, and again as long as we wake late."""
+    def _late(self, pending: Pending, now: float) -> bool:
+        """Whether we were held up when it expired, so that it gets more time."""
         late = now - pending.expires_at
-        if pending.looks and (late <= LATE_SECONDS or pending.looks >= LOOKS_MAX):
+        if late <= LATE_SECONDS or pending.looks >= LOOKS_MAX or pending.looked_for:
             return False
         pending.looks += 1
-        pending.held_up = pending.held_up or late > LATE_SECONDS
+        pending.held_up = True
         # After a long stall this is a whole time-out: the backend's host may have been suspended together with ours.
-        pending.expires_at = now + min(max(late, SECOND_LOOK_SECONDS), self.round_trip.timeout)
+        pending.expires_at = now + min(late, self.round_trip.timeout)
         return True

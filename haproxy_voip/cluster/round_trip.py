@@ -9,6 +9,9 @@ from __future__ import annotations
 # A healthy server on a busy machine is away this long now and then: a scheduler's slices, a garbage collection.
 FLOOR_SECONDS = 0.020
 
+# One that has been silent on several calls for as long as it takes to notice that has had its slice.
+HURRIED_SECONDS = 0.010
+
 GAIN = 1 / 8  # RFC 6298 section 2.3, alpha
 VARIATION_GAIN = 1 / 4  # beta
 VARIATIONS = 4  # section 2.2, K
@@ -17,7 +20,7 @@ VARIATIONS = 4  # section 2.2, K
 class RoundTrip:
     """SRTT and RTTVAR of one backend. The time-out never exceeds `ceiling` seconds."""
 
-    __slots__ = ("_back_off", "_ceiling", "_smoothed", "_variation")
+    __slots__ = ("_back_off", "_ceiling", "_smoothed", "_variation", "floor")
 
     def __init__(self, ceiling: float) -> None:
         self._ceiling = ceiling
@@ -28,14 +31,18 @@ class RoundTrip:
         self._smoothed: float | None = None
         self._variation = 0.0
         self._back_off = 1
+        # Not None: other signs say already that the backend is away. It gets no more than this, and time-outs before
+        # that prove something.
+        self.floor: float | None = None
 
     @property
     def timeout(self) -> float:
         """Seconds."""
         if self._smoothed is None:
             return self._ceiling
-        patience = max(FLOOR_SECONDS, self._smoothed + VARIATIONS * self._variation)
-        return min(self._ceiling, patience * self._back_off)
+        measured = self._smoothed + VARIATIONS * self._variation
+        patience = max(FLOOR_SECONDS, measured) * self._back_off if self.floor is None else max(self.floor, measured)
+        return min(self._ceiling, patience)
 
     def measured(self, seconds: float) -> None:
         """A probe was answered after so long. More than the ceiling is taken for the ceiling: one very late answer

@@ -41,9 +41,10 @@ class Told:
 class Cluster:
     """See the module. Everything is started by `start` and ended by `stop`."""
 
-    def __init__(self, users: Mapping[str, str] = MappingProxyType(USERS)) -> None:
-        """`users` have these passwords."""
+    def __init__(self, users: Mapping[str, str] = MappingProxyType(USERS), relay: str = "auto") -> None:
+        """`users` have these passwords; `relay` is `media.relay`."""
         self._users = users
+        self._relay = relay
         self.folder = Path(tempfile.mkdtemp(prefix="haproxy_voip-demo-"))
         self.control = self.folder / "control.sock"
         self.place = Place.claim()
@@ -121,7 +122,7 @@ class Cluster:
 
     def errors(self) -> int:
         """Mistakes of the proxy's own that it told of."""
-        return sum(told.fact == "Failed" for told in list(self.told))
+        return sum(told.fact in ("Failed", "SessionFailed") for told in list(self.told))
 
     def complaints(self) -> list[str]:
         """What the proxy warned of, for whoever wonders why it did not work."""
@@ -157,5 +158,6 @@ class Cluster:
             f"proxy:\n  domain: {DOMAIN}\n"
             f'  sip: {{listen: ["udp:{address}", "tcp:{address}"]}}\n'
             f"users: users.yaml\nbackends:\n{backends}"
-            f"media: {{ports: {MEDIA_PORTS}}}\nlog: {{level: debug, format: json}}\ncontrol: {self.control}\n"
+            f"media: {{ports: {MEDIA_PORTS}, relay: {self._relay}}}\n"
+            f"log: {{level: debug, format: json}}\ncontrol: {self.control}\n"
         )

@@ -73,8 +73,8 @@ class Show:
         await self._new_call(found)
         found.detected_at = await self._logged("BackendDown", killed_at, backend=active)
         # Each end of the call is a call of its own to the proxy: one from the caller, one to the callee.
-        moved = [await self._logged("CallMoved", killed_at, call=call, new=successor) for call in self._ends]
-        found.carried_at = max(moved)
+        carried = [await self._logged("CallCarried", killed_at, call=call, backend=successor) for call in self._ends]
+        found.carried_at = max(carried)
         await asyncio.sleep(max(0.0, found.carried_at + TALK - monotonic()))
         found.gaps = self._heard_on(found)
         await self._others_hang_up()

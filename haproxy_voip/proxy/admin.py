@@ -1,6 +1,7 @@
 """What operators ask over the control socket, answered with plain data.
 
 `drain`, `maint`, `ready` and `switch` take `name`, a backend, and answer `active` and `backends` as they are then.
+`drain` with `move: "yes"` also moves the calls that are there to others, one by one, until another word is said.
 `users-reload` has the users file read again. What cannot be done is answered with `error`, which says why.
 
 `status` answers:
@@ -17,6 +18,8 @@
         registrations       our contacts it holds
         registrations_missing   those it shall hold and does not yet
         suspected_for       the signal that is being looked into, or null
+        moved, to_move      calls that `drain --move` has moved, and still has to; null when it was not said
+        staying             why calls stay there -> how many; null as above
     users_registered        users with a contact
     contacts                of all users
     contacts_behind_nat     those among them that get keepalives
@@ -25,7 +28,9 @@
     dialogs                 of calls and subscriptions, those that ended less than 32 s ago included
     transactions            SIP transactions under way or waiting for repetitions
     streams                 TCP and TLS connections
-    media_port_pairs        in use or in quarantine
+    media_port_pairs        in use, those of an earlier process's streams included
+    media_relay             "kernel" or "userspace"
+    kernel_flows            directions of streams that the kernel relays alone at this moment
     failovers               the last ones, oldest first, a list of:
         age_seconds         since then
         backend, successor  what was left, and for which one (null: none was there)
@@ -46,7 +51,7 @@ from haproxy_voip.proxy.backends import Backends, Judgement
 from haproxy_voip.proxy.calls import Calls
 from haproxy_voip.proxy.effects import ReloadUsers, Reply
 from haproxy_voip.proxy.evacuation import Evacuation
-from haproxy_voip.proxy.events import Command
+from haproxy_voip.proxy.events import Command, RelayInUse
 from haproxy_voip.proxy.facts import FailoverRecord
 from haproxy_voip.proxy.registrar import Registrar
 from haproxy_voip.proxy.shared import Output, Shared
@@ -75,9 +80,10 @@ class Admin:
         self._calls = calls
         self._subscriptions = subscriptions
         self._started_at = shared.now
+        self.relay = RelayInUse("userspace", 0)  # as last told
         self._commands: dict[str, Callable[[Command, float], list[Output]]] = {
             "status": self._status,
-            "drain": lambda command, now: self._set(command, AdminState.DRAIN, now),
+            "drain": self._drain,
             "maint": lambda command, now: self._set(command, AdminState.MAINT, now),
             "ready": lambda command, now: self._set(command, AdminState.READY, now),
             "switch": self._switch,
@@ -95,8 +101,14 @@ class Admin:
         except PoolRefusal as refusal:
             return [Reply(command.number, {"error": str(refusal)})]
 
-    def _set(self, command: Command, state: AdminState, now: float) -> list[Output]:
-        return self._done(command, self._backends.set_admin(self._named(command), state, now), now)
+    def _set(self, command: Command, state: AdminState, now: float, move: bool = False) -> list[Output]:
+        name = self._named(command)
+        judged = self._backends.set_admin(name, state, now)
+        outputs = self._calls.clear(name, now) if move else self._calls.stay(name, now)
+        return outputs + self._done(command, judged, now)
+
+    def _drain(self, command: Command, now: float) -> list[Output]:
+        return self._set(command, AdminState.DRAIN, now, command.arguments.get("move") == "yes")
 
     def _switch(self, command: Command, now: float) -> list[Output]:
         return self._done(command, self._backends.switch(self._named(command), now), now)
@@ -128,6 +140,8 @@ class Admin:
             "transactions": len(self._shared.transactions),
             "streams": self._shared.network.streams,
             "media_port_pairs": self._shared.ports.in_use,
+            "media_relay": self.relay.relay,
+            "kernel_flows": self.relay.kernel_flows,
             "failovers": [_row(record, now) for record in self._evacuation.records],
         }
         return [Reply(command.number, result)]
@@ -138,6 +152,7 @@ class Admin:
         for name, member in self._backends.pool.members.items():
             held, missing = self._upstream.counts(name)
             detector = self._backends.detectors[name]
+            clearance = self._calls.clearance(name)
             rows.append(
                 {
                     "name": name,
@@ -149,6 +164,9 @@ class Admin:
                     "registrations": held,
                     "registrations_missing": missing,
                     "suspected_for": detector.suspected_for,
+                    "moved": None if clearance is None else clearance.moved,
+                    "to_move": None if clearance is None else clearance.to_move,
+                    "staying": None if clearance is None else clearance.staying,
                 }
             )
         return rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from haproxy_voip.proxy import farewell
+from haproxy_voip.proxy import farewell, story
 from haproxy_voip.proxy.forward import MAX_CHALLENGES, credentials_of
 from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.leg import Leg, Side
@@ -70,9 +70,9 @@ class Attempt:
 
     def start(self, request: Request, now: float) -> list[Output]:
         """Send the INVITE."""
-        self.request = request
+        first, self.request = self.request is None, request
         self.transaction, outputs = self._shared.ask(request, self.flow, self, now)
-        return outputs
+        return [story.dialog(self._call, self.side, request, self.flow), *outputs] if first else outputs
 
     # -- what comes back ----------------------------------------------------------------------------
 

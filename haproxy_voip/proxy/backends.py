@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from haproxy_voip.cluster.detector import BackendDown, BackendUp, CanaryDue, Detector, DetectorOutput, ProbeDue
+from haproxy_voip.cluster.detector import (
+    BackendDown,
+    BackendUp,
+    CanaryDue,
+    Detector,
+    DetectorOutput,
+    LookDue,
+    ProbeDue,
+    StirDue,
+)
 from haproxy_voip.cluster.health import HealthTiming
 from haproxy_voip.cluster.pool import Admin, Evacuate, Pool, PoolOutput
 from haproxy_voip.configuration.model import Config
-from haproxy_voip.core.address import Flow
+from haproxy_voip.core.address import Flow, Transport
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.deadlines import Deadlines
-from haproxy_voip.proxy.effects import CloseCanary, OpenCanary, Probe
+from haproxy_voip.proxy.effects import CloseCanary, LookForReply, OpenCanary, Probe, StirCanary
 from haproxy_voip.proxy.facts import AdminChanged, BackendRestarted
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.shared import Output
@@ -96,6 +105,8 @@ class Backends:
         for detector in self.detectors.values():
             self._alarms.set(detector, detector.deadline)
         self._canaries = {name: Canary() for name in names}
+        self._began = False  # the first probes were sent
+        self._stirred = 0  # times something was said on any of them
 
     @property
     def eligible(self) -> list[str]:
@@ -112,6 +123,9 @@ class Backends:
 
     def wake(self, now: float) -> list[Judgement]:
         """Probe what is due, judge what is overdue."""
+        if not self._began:
+            self._began = True
+            self.pool.begin(now)
         outputs: list[Judgement] = []
         for detector in self._alarms.due(now):
             outputs += self._judged(detector, detector.wake(now), now)
@@ -131,6 +145,11 @@ class Backends:
             return []
         detector = self.detectors[backend]
         return self._judged(detector, detector.answered(number, now), now)
+
+    def looked(self, backend: str, number: int, now: float) -> list[Judgement]:
+        """Whatever had come back on the probe socket was read."""
+        detector = self.detectors[backend]
+        return self._judged(detector, detector.looked(number, now), now)
 
     def refused(self, backend: str, now: float) -> list[Judgement]:
         """ICMP says that nobody listens there."""
@@ -156,6 +175,16 @@ class Backends:
         """Real traffic went wrong there."""
         detector = self.detectors[backend]
         return self._judged(detector, detector.passive_failure(reason, now), now)
+
+    def media_silent(self, backend: str, calls: int, of: int, now: float) -> list[Judgement]:
+        """Its media stopped on so many of the calls it carries."""
+        detector = self.detectors[backend]
+        return self._judged(detector, detector.media_silent(calls, of, now), now)
+
+    def media_refused(self, backend: str, now: float) -> list[Judgement]:
+        """ICMP says that nobody listens where the media of one of its calls go."""
+        detector = self.detectors[backend]
+        return self._judged(detector, detector.media_refused(now), now)
 
     def seen(self, backend: str, now: float) -> None:
         """A message came from it."""
@@ -184,6 +213,10 @@ class Backends:
             match output:
                 case ProbeDue(backend, number):
                     outputs.append(Probe(backend, self._options(backend, number)))
+                case LookDue(backend, number):
+                    outputs.append(LookForReply(backend, number))
+                case StirDue(backend):
+                    outputs.append(StirCanary(backend, self._stir(backend)))
                 case CanaryDue(backend):
                     outputs.append(OpenCanary(backend))
                 case BackendUp(backend):
@@ -200,19 +233,30 @@ class Backends:
     def _pooled(self, pooled: list[PoolOutput], down: BackendDown | None) -> list[Judgement]:
         return [Verdict(output.backend, down) if isinstance(output, Evacuate) else output for output in pooled]
 
-    def _options(self, backend: str, number: int) -> bytes:
-        """A probe; its number is its CSeq, which every answer repeats (RFC 3261 section 8.2.6.2)."""
+    def _stir(self, backend: str) -> bytes:
+        """What is said on its canary, which to a UDP backend is TCP. Answered where it came from, whatever our port."""
+        self._stirred += 1
+        transport = self._network.endpoint(backend).transport
+        return self._options(backend, self._stirred, Transport.TCP if transport is Transport.UDP else transport)
+
+    def _options(self, backend: str, number: int, over: Transport | None = None) -> bytes:
+        """A probe; its number is its CSeq, which every answer repeats (RFC 3261 section 8.2.6.2).
+
+        `over` another transport than probes are sent by it has Call-IDs of its own.
+        """
         transport, address = self._network.endpoint(backend)
         local = self._network.local_for(transport, address)
         sent_by = self._network.sent_by(Flow(transport, local, address))
         uri = self._network.uri(backend)
         headers = [
-            header("Via", f"SIP/2.0/{transport.upper()} {sent_by};branch=z9hG4bK{self._chance.token()};rport"),
+            header(
+                "Via", f"SIP/2.0/{(over or transport).upper()} {sent_by};branch=z9hG4bK{self._chance.token()};rport"
+            ),
             header("Max-Forwards", "1"),
             header("From", f"<sip:{self._domain}>;tag={self._tag}"),
             header("To", f"<{uri}>"),
             # Of its own: SIPp, for one, takes a second request of the same Call-ID for a repetition of the first.
-            header("Call-ID", f"{self._tag}{backend}{number}"),
+            header("Call-ID", f"{self._tag}{over or ''}{backend}{number}"),
             header("CSeq", f"{number} OPTIONS"),
             header("Accept", "application/sdp"),
         ]

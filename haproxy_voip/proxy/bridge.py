@@ -15,6 +15,7 @@ DIALOG_GONE = frozenset({404, 408, 410, 416, 481, 482, 483, 484, 485, 502, 604})
 class Bridge(Protocol):
     """The owner of a pair of legs, asked by `Forward` where the two sides differ."""
 
+    token: str  # what we call it, for people
     backend: str
     user: str  # of the client
 

@@ -11,16 +11,18 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from haproxy_voip.proxy import farewell
+from haproxy_voip.proxy import farewell, story
 from haproxy_voip.proxy.answer import AnswerAwaitingAck
 from haproxy_voip.proxy.attempt import BACKEND_UNAVAILABLE, Attempt
 from haproxy_voip.proxy.bridge import DIALOG_GONE
 from haproxy_voip.proxy.caller import Caller, Incoming
-from haproxy_voip.proxy.facts import CallAnswered, CallEnded, CallMoved, CallStarted
+from haproxy_voip.proxy.facts import CallAnswered, CallEnded, CallMoved
 from haproxy_voip.proxy.forward import Forward
 from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.media import CallMedia, carries_sdp
+from haproxy_voip.proxy.moves import Reckoning
+from haproxy_voip.proxy.relocation import Half
 from haproxy_voip.proxy.session import TRANSFER_SECONDS, Session
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.stream import Place
@@ -57,9 +59,8 @@ class Call:
 
     __slots__ = (
         "_ended_at", "_heard", "_home", "_shared", "_started_at", "answered_at", "attempt", "backend", "callee",
-        "callee_leg", "caller", "caller_name", "media", "origin", "partner", "session", "state", "survival", "token",
-        "transferred",
-        "tried", "unclaimed", "user",
+        "callee_leg", "caller", "caller_name", "media", "origin", "partner", "relocation", "session", "state",
+        "survival", "token", "transferred", "tried", "unclaimed", "user",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, home: Calls, incoming: Incoming, callee: Invitation, now: float) -> None:
@@ -70,10 +71,9 @@ class Call:
         self.unclaimed: Unclaimed | None = None
         self.callee = callee
         self.callee_leg: Leg | None = None
-        self.user = callee.user
-        self.backend = callee.backend
+        self.user, self.backend = callee.user, callee.backend
         places = {callee.side.other: Place.on(shared, incoming.flow), callee.side: Place.on(shared, callee.flow)}
-        self.media = CallMedia(shared, places)
+        self.media = CallMedia(shared, places, self.token)
         self.state = CallState.CALLING
         self.attempt: Attempt | None = None
         self.tried: list[str] = []  # backends that were asked, in order
@@ -81,6 +81,7 @@ class Call:
         self.origin = incoming.request.get(TOKEN_HEADER)  # the call of a client that this one is the other end of
         self.survival: Survival | None = None  # answered, and no backend carries it
         self.partner: Call | None = None  # whose client our client is joined to meanwhile
+        self.relocation: Half | None = None  # its backend carries it, and it is being moved to another one
         self.transferred = False  # who its other end is may have changed
         self._heard: Heard = (None, None)  # the last provisional response
         self.session = Session(shared, self.media)
@@ -106,6 +107,11 @@ class Call:
         return list(dict.fromkeys(leg for leg in (*callers, self.callee_leg, *early) if leg is not None))
 
     @property
+    def rebuilding(self) -> Survival | Half | None:
+        """What sees to it that another backend carries it."""
+        return self.survival or self.relocation
+
+    @property
     def client_leg(self) -> Leg:
         """The one to the client, of an answered call."""
         return next(leg for leg in self.legs if leg.side is Side.CLIENT)
@@ -115,11 +121,11 @@ class Call:
     def start(self, now: float) -> list[Output]:
         """Call the callee. Raises MessageError when the offer cannot be taken; nothing was done then."""
         assert self.caller is not None
-        started = CallStarted(self.token, self.caller.user, self.callee.name, self.backend)
+        started = story.started(self, self.caller.incoming)
         try:
-            return [started, *self._invite(now)]
-        except MessageError:
-            self._end("the offer cannot be taken", now)
+            return [*started, *self._invite(now)]
+        except MessageError as error:
+            self._end("the offer cannot be taken", now, status=error.status)
             raise
 
     def _invite(self, now: float) -> list[Output]:
@@ -145,18 +151,18 @@ class Call:
     def provisional(self, leg: Leg, response: Response, now: float) -> list[Output]:
         """The callee rings, or says something before it answers."""
         self.progressed(now)
-        self.state = CallState.RINGING
-        self._heard = (leg, response)
+        told = story.rings(self, response.status, now - self._started_at)
+        self.state, self._heard = CallState.RINGING, (leg, response)
         caller = self.caller
         assert caller is not None
         if len(self.tried) > 1 and caller.knows(response):
             caller.pair(leg)
-            return []  # the next backend rings for a caller who hears it ring already
+            return [*told]  # the next backend rings for a caller who hears it ring already
         try:
             answer = caller.response(leg, response)
         except MessageError as error:
             return self.refuse(500, error.reason, now)
-        return self.outputs_pending() + caller.send(answer, now)
+        return [*told, *self.outputs_pending(), *caller.send(answer, now)]
 
     def answered_by(self, leg: Leg, response: Response, now: float) -> list[Output]:
         """The callee answered."""
@@ -174,8 +180,8 @@ class Call:
         self.attempt.forget_legs(but=leg)
         if carries_sdp(caller.incoming.request):
             self.media.settle()
-        self.state = CallState.ANSWERED
-        self.answered_at = now
+        self.state, self.answered_at = CallState.ANSWERED, now
+        self.tried = [self.backend]  # those that failed before may do again, should this one die
         self.session.watch(response, self.callee.side.other, now)
         self._shared.alarms.set(self, self.session.expires_at)  # from now on nothing else ends it
         AnswerAwaitingAck(self._shared, caller.leg, answer, (leg, response.cseq.number), now)
@@ -192,7 +198,7 @@ class Call:
             otherwise = 500 if response.status == 503 else response.status
             return self._elsewhere(otherwise, f"{self.backend} answered {response.status}", now)
         outputs = self.caller.send(self.caller.failure(response, self.callee.hidden), now)
-        return outputs + self._end(f"{response.status} {response.reason}", now)
+        return outputs + self._end(f"{response.status} {response.reason}", now, "callee", response.status)
 
     def unanswered(self, reason: str, now: float) -> list[Output]:
         """No answer came at all; a time-out of ours is never taken for an answer of theirs."""
@@ -210,7 +216,8 @@ class Call:
         """Call another backend; the caller keeps waiting, or hearing it ring."""
         assert self.attempt is not None and self.caller is not None
         outputs = [CallMoved(self.token, self.backend, successor, reason), *self.attempt.give_up(now)]
-        self.caller.part()
+        self.session.abandon()
+        outputs += self.caller.part(now)
         self._home.rehome(self, successor)
         self.callee = self.callee.at(self._shared, successor)
         self.media.forget(Side.BACKEND, Place.on(self._shared, self.callee.flow))
@@ -229,13 +236,13 @@ class Call:
             return []
         carried = self._shared.topology.carried(cancel, self.caller.incoming.hidden)
         reasons = [item for item in carried if item[0] == "reason"]
-        return self._stop(487, "cancelled by the caller", reasons, now)
+        return self._stop(487, "cancelled by the caller", reasons, now, "caller")
 
-    def _stop(self, status: int, reason: str, headers: list[Header], now: float) -> list[Output]:
+    def _stop(self, status: int, reason: str, headers: list[Header], now: float, by: str = "proxy") -> list[Output]:
         outputs = [] if self.caller is None else self.caller.refuse(status, now)
         if self.attempt is not None:
             outputs += self.attempt.cancel(headers, now)
-        return outputs + self._end(reason, now)
+        return outputs + self._end(reason, now, by, status)
 
     # -- the calling backend is gone ----------------------------------------------------------------
 
@@ -252,7 +259,7 @@ class Call:
 
     def claim(self, incoming: Incoming, backend: str, now: float) -> list[Output]:
         """Another backend calls the same phone for the same caller: join it to the leg that rings or talks already."""
-        waiting = self.survival or self.unclaimed
+        waiting = self.rebuilding or self.unclaimed
         assert waiting is not None
         return waiting.claim(incoming, backend, now)
 
@@ -261,17 +268,19 @@ class Call:
         self._home.rehome(self, backend)
         self.callee = replace(self.callee, backend=backend)
 
-    def survive(self, alive: bool, now: float) -> list[Output]:
+    def survive(self, alive: bool, reckoning: Reckoning, now: float) -> list[Output]:
         """This answered call leaves its backend, which is dead or shall have a rest; the client shall not notice."""
         self.session.abandon()
         self.survival = self.survival or Survival(self._shared, self._home, self)
-        return self.survival.begin(alive, now)
+        return self.survival.begin(alive, reckoning, now)
 
     # -- requests within its dialogs ----------------------------------------------------------------
 
     def request(self, leg: Leg, transaction: ServerTransaction, now: float) -> list[Output]:
         """A party asks something of the other. Raises MessageError."""
         request = transaction.request
+        if self.relocation is not None and (taken := self.relocation.take(leg, transaction, now)) is not None:
+            return taken
         if leg.side is Side.BACKEND and leg.peer is None and self.answered:
             raise MessageError("the call is on another backend", status=481)
         if request.method == "BYE":
@@ -292,41 +301,32 @@ class Call:
         farewell.forsake(leg)
         if self.over:
             return outputs
-        by_callee = leg.side is self.callee.side
-        if not self.answered:
-            return outputs + self._early_bye(leg, request, by_callee, now)
+        if not self.answered and (self.caller is None or leg.side is self.callee.side):
+            return outputs + self.refuse(480, "the callee hung up before it answered", now)
+        if not self.answered and self.caller is not None:
+            return outputs + self.caller.early_bye(leg, request, now)
         outputs += farewell.pass_on(self._shared, leg, request, now)
-        return outputs + self._end(f"the {'callee' if by_callee else 'caller'} hung up", now)
+        return outputs + self._end(f"the {(who := story.party(self, leg.side))} hung up", now, who)
 
-    def _early_bye(self, leg: Leg, bye: Request, by_callee: bool, now: float) -> list[Output]:
-        """RFC 3261 section 15: only the caller may, and of several early dialogs it ends the one."""
-        if by_callee or self.caller is None:
-            return self.refuse(480, "the callee hung up before it answered", now)
-        if len(self.caller.legs) == 1:
-            return self.cancelled(bye, now)
-        outputs = [] if leg.peer is None else farewell.bye(self._shared, leg.peer, [], now)
-        self.caller.drop(leg)
-        return outputs
-
-    def hang_up(self, reason: str, now: float, but: Side | None = None) -> list[Output]:
+    def hang_up(self, reason: str, now: float, but: Side | None = None, by: str = "proxy") -> list[Output]:
         """End the call from here, on both legs or on all but one side."""
         if self.over:
             return []
         if not self.answered:
             return self.refuse(480, reason, now)
-        return farewell.hang_up(self._shared, self.legs, but, now) + self._end(reason, now)
+        return farewell.hang_up(self._shared, self.legs, but, now) + self._end(reason, now, by)
 
-    def _end(self, reason: str, now: float) -> list[Output]:
+    def _end(self, reason: str, now: float, by: str = "proxy", status: int = 0) -> list[Output]:
         self.state = CallState.ENDED
         self._ended_at = now
         self._shared.alarms.set(self, now + LINGER_SECONDS)
         self._home.forget(self)
-        outputs: list[Output] = [] if self.survival is None else self.survival.ended(now)
+        outputs: list[Output] = [] if self.rebuilding is None else self.rebuilding.ended(now)
         for leg in self.legs:
             for forward in [one for one in leg.pending if one.server.request.method not in AFTER_THE_END]:
                 outputs += forward.give_up(now)
         talked = 0.0 if self.answered_at is None else now - self.answered_at
-        return [*outputs, *self.media.release(), CallEnded(self.token, reason, talked)]
+        return [*outputs, *self.media.release(), CallEnded(self.token, reason, talked, by, status)]
 
     # -- what Bridge asks ---------------------------------------------------------------------------
 
@@ -351,12 +351,13 @@ class Call:
     def crossed(self, request: Request, answer: Response | None, far: Leg, now: float) -> list[Output]:
         """A request within the call is done with; see what follows."""
         changed = self.session.done(request, answer, now)
+        told = story.crossed(self, request, answer, far, self._shared)
         if self.over:
-            return []
+            return [*told]
         if changed and self.answered:
             self._shared.alarms.set(self, self.session.expires_at)
         if request.method in OTHER_USAGES or (answer is not None and answer.status not in DIALOG_GONE):
-            return self.outputs_pending()
+            return [*told, *self.outputs_pending()]
         return self.gone(far, "no answer" if answer is None else f"{answer.status} {answer.reason}", now)
 
     def gone(self, leg: Leg, reason: str, now: float) -> list[Output]:
@@ -392,6 +393,7 @@ class Call:
         if self.attempt is not None:
             self.attempt.transaction = None
         # Nothing refers back to the call any more, so it needs no garbage collector.
-        self.caller = self.attempt = self.callee_leg = self.unclaimed = self.survival = self.partner = None
+        self.caller = self.attempt = self.callee_leg = self.unclaimed = None
+        self.survival = self.partner = self.relocation = None
         self._heard = (None, None)
         return []

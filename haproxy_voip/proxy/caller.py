@@ -93,6 +93,12 @@ class Caller:
         leg.peer, callee_leg.peer = callee_leg, leg
         return leg
 
+    def stand_alone(self) -> Leg:
+        """The caller's side of a dialog that has no other side yet."""
+        self.leg = self._new_leg()
+        self.leg.dialog.confirm()
+        return self.leg
+
     def _new_leg(self) -> Leg:
         incoming = self.incoming
         dialog = Dialog.from_request_uas(incoming.request, self._shared.chance.token())
@@ -166,11 +172,30 @@ class Caller:
         if leg.peer is not None:
             leg.peer.peer = None
 
-    def part(self) -> None:
-        """The callee's side is being called anew."""
+    def early_bye(self, leg: Leg, bye: Request, now: float) -> list[Output]:
+        """RFC 3261 section 15: only the caller may, and of several early dialogs it ends the one."""
+        if len(self.legs) == 1:
+            return self._call.cancelled(bye, now)
+        outputs = [] if leg.peer is None else farewell.bye(self._shared, leg.peer, [], now)
+        self.drop(leg)
+        return outputs
+
+    def part(self, now: float) -> list[Output]:
+        """The callee's side is being called anew. Nobody answers any more what was on its way there."""
+        outputs: list[Output] = []
         for leg in self.legs:
+            for forward in list(leg.pending):
+                outputs += forward.give_up(now, self._instead(forward.server.request))
             leg.peer = None
             leg.reliable.restart()
+        return outputs
+
+    def _instead(self, request: Request) -> int:
+        """A PRACK has come, whoever it was for; an offer may be made again; all else is over."""
+        offers = bool(request.body) and request.method in ("PRACK", "UPDATE")
+        if offers and (request.method == "UPDATE" or self.incoming.request.body):
+            return 491
+        return 200 if request.method == "PRACK" else 487
 
     def leave(self, status: int, now: float) -> list[Output]:
         """Its backend is dead. Should it only sleep, it finds there that nobody waits for it any more."""

@@ -6,16 +6,18 @@ from collections.abc import Callable
 
 from haproxy_voip.cluster.decisions import Decision, Thing, decide
 from haproxy_voip.core.effects import Send
-from haproxy_voip.proxy import farewell
+from haproxy_voip.proxy import farewell, story
 from haproxy_voip.proxy.call import Call, CallState
 from haproxy_voip.proxy.caller import Incoming
 from haproxy_voip.proxy.claims import Claims
-from haproxy_voip.proxy.facts import BackendRemembered
+from haproxy_voip.proxy.clearance import Clearance
+from haproxy_voip.proxy.errands import Errands
+from haproxy_voip.proxy.facts import BackendRemembered, CallJoined
 from haproxy_voip.proxy.farewell import Silent
 from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.leg import Leg, Side
-from haproxy_voip.proxy.moves import Moves
+from haproxy_voip.proxy.moves import Moves, Reckoning
 from haproxy_voip.proxy.pairing import conversations
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.turns import Turns
@@ -36,14 +38,16 @@ class Calls:
     """The calls by backend, in the order they came."""
 
     def __init__(self, shared: Shared, doubt: Doubt, eligible: Callable[[], list[str]], upstream: Upstream) -> None:
-        self._shared = shared
+        self.shared = self._shared = shared
         self._upstream = upstream
         self.doubt = doubt
         self._eligible = eligible
         self._by_backend: dict[str, dict[Call, None]] = {backend.name: {} for backend in shared.config.backends}
         self.claims = Claims()
-        self.turns = Turns()
+        self._errands = Errands(shared.alarms)
+        self.turns = Turns(self._errands)
         self._remembered: dict[str, list[Leg]] = {}
+        self._clearances: dict[str, Clearance] = {}  # the backends that are drained of their calls
         self.fingerprints = Fingerprints()
         self.count = 0
 
@@ -53,10 +57,12 @@ class Calls:
         """A new call, or a backend's claim to one whose phone rings or talks already. Raises MessageError."""
         if callee.side is Side.BACKEND:
             return self._begin(incoming, callee, now)
-        claim = self.claims.read(incoming, callee, self._by_backend[callee.backend])
+        here = [*self._by_backend[callee.backend], *self._coming(callee.backend)]
+        claim = self.claims.read(incoming, callee, here, now)
         if claim.call is not None:
             self.claims.settle(claim.call)
-            return claim.call.claim(incoming, callee.backend, now)
+            claimed = claim.call.claim(incoming, callee.backend, now)
+            return [*claimed, story.dialog(claim.call, Side.BACKEND, incoming.request, incoming.flow)]
         if claim.refuse:
             # Somebody talks here, and would hear it ring for a call that cannot be told from the one they have.
             raise MessageError("which of the calls at this phone is meant cannot be told", status=480)
@@ -117,28 +123,76 @@ class Calls:
             self.count -= 1
         self.claims.settle(call)
 
+    # -- drain --move -------------------------------------------------------------------------------
+
+    def clear(self, backend: str, now: float) -> list[Output]:
+        """Move the calls on this backend to others, one by one."""
+        outputs = self.stay(backend, now)
+        clearance = self._clearances[backend] = Clearance(self, backend, self._conversations)
+        return outputs + clearance.begin(now)
+
+    def stay(self, backend: str, now: float, alive: bool = True) -> list[Output]:
+        """Move no more of them."""
+        clearance = self._clearances.pop(backend, None)
+        return [] if clearance is None else clearance.stop("it is not drained any more", now, alive)
+
+    def clearance(self, backend: str) -> Clearance | None:
+        """How far that has come; None: its calls stay."""
+        return self._clearances.get(backend)
+
+    def on(self, backend: str) -> list[Call]:
+        """The calls on this backend."""
+        return list(self._by_backend[backend])
+
+    def _coming(self, backend: str) -> list[Call]:
+        """Those that it is asked to take over from one that lives."""
+        moves = [clearance.current for clearance in self._clearances.values()]
+        return [move.ours.call for move in moves if move is not None and move.target == backend]
+
+    def _conversations(self, calls: list[Call]) -> dict[Call, Call]:
+        return conversations(calls, self.fingerprints)
+
+    def _call_off(self, backend: str, alive: bool, now: float) -> list[Output]:
+        """It died: what was to leave it, or to come to it, is no matter of making before breaking any more."""
+        outputs: list[Output] = []
+        for home, clearance in list(self._clearances.items()):
+            current = clearance.current
+            if home == backend:
+                outputs += self.stay(backend, now, alive)
+            elif current is not None and current.target == backend:
+                outputs += current.call_off(f"{backend} is down", now)
+        return outputs
+
     # -- failover -----------------------------------------------------------------------------------
 
     def evacuate(self, backend: str, moves: Moves, alive: bool, now: float) -> list[Output]:
-        """Everything on this backend moves or ends; `moves` is told which. `alive`: it hears what we tell it."""
-        here = [call for call in self._by_backend[backend] if call.caller is not None]
+        """Everything on this backend moves or ends; `moves` is told which. `alive`: it hears what we tell it.
+
+        At once: whoever talks leaves the backend, so that nothing it still says reaches them. What takes longer, above
+        all asking the next one, is done in small steps.
+        """
         # Who is not carried by a backend waits to be claimed, or gives up, as before this one died again.
-        outputs = apart(lambda name, at: self._join(here, now), backend, now)
-        for call in here:
+        here = [call for call in self._by_backend[backend] if call.caller is not None]
+        outputs: list[Output] = []
+        for call in sorted(here, key=lambda one: not one.answered):
             if not call.over:  # it may have ended with its partner meanwhile
                 outputs += apart(lambda one, at: self._carry_out(one, moves, alive, at), call, now)
         return outputs
 
-    def _join(self, calls: list[Call], now: float) -> list[Output]:
-        """Let those who talk to each other hear each other before anything else is done."""
-        outputs: list[Output] = []
+    def join(self, backend: str, now: float, alive: bool = False) -> list[Output]:
+        """Let those who talk to each other over this backend hear each other, before anything else is done."""
+        outputs = self._call_off(backend, alive, now)
         self.fingerprints.advance(now)
-        alone = [call for call in calls if call.partner is None]
-        for call, partner in conversations(alone, self.fingerprints.partner_of).items():
+        alone = [call for call in self._by_backend[backend] if call.caller is not None and call.partner is None]
+        joined = []
+        for call, partner in self._conversations(alone).items():
             if call.partner is None and call.media.join(partner.media):
                 call.partner, partner.partner = partner, call
+                call.media.cut_off(Side.BACKEND)
+                partner.media.cut_off(Side.BACKEND)
                 outputs += call.media.plans() + partner.media.plans()
-        return outputs
+                joined.append(CallJoined(call.token, partner.token, backend, now))
+        return [*outputs, *joined]
 
     def _carry_out(self, call: Call, moves: Moves, alive: bool, now: float) -> list[Output]:
         reason = f"{call.backend} is {'in maintenance' if alive else 'down'}"
@@ -152,15 +206,15 @@ class Calls:
                 return call.orphan(now)
             case Decision.CARRY_ON:
                 moves.move("answered calls")
-                return self._carry_on(call, alive, now)
+                return self._carry_on(call, alive, moves.reckoning, now)
             case Decision.HANG_UP if call.partner is not None:
                 moves.move("answered calls")
-                return self._carry_on(call, alive, now)
+                return self._carry_on(call, alive, moves.reckoning, now)
             case Decision.HANG_UP:
                 moves.lose("answered calls, no other backend")
                 if alive:
                     return call.hang_up(reason, now)
-                self._remember(call)
+                self.remember(call)
                 return call.hang_up(reason, now, but=Side.BACKEND)
             case Decision.CANCEL:
                 moves.lose("phones ringing, no other backend")
@@ -168,12 +222,12 @@ class Calls:
         moves.lose("calls being set up, no other backend")
         return self._stop_asking(call, alive, now) + call.refuse(503, reason, now)
 
-    def _carry_on(self, call: Call, alive: bool, now: float) -> list[Output]:
+    def _carry_on(self, call: Call, alive: bool, reckoning: Reckoning, now: float) -> list[Output]:
         """The client talks on while its call is built anew."""
         if not alive:
-            self._remember(call)
+            self.remember(call)
         self.claims.wait(call)
-        return call.survive(alive, now)
+        return call.survive(alive, reckoning, now)
 
     def elsewhere(self, call: Call, reason: str, now: float) -> list[Output] | None:
         """Call the next backend that was not asked yet, once the callee is known there; None when there is none."""
@@ -196,7 +250,7 @@ class Calls:
         successor = self.next_backend(call)
         return call.refuse(503, reason, now) if successor is None else call.move(successor, reason, now)
 
-    def _remember(self, call: Call) -> None:
+    def remember(self, call: Call) -> None:
         """The dead backend may come back believing in this dialog."""
         for leg in call.legs:
             if leg.side is Side.BACKEND:
@@ -230,14 +284,16 @@ class Calls:
     def _ask(self, leg: Leg, now: float) -> list[Output]:
         return self._shared.ask(leg.dialog.request("OPTIONS"), leg.flow, Verification(leg), now)[1]
 
-    def backends_of(self, streams: tuple[int, ...]) -> dict[str, int]:
-        """The backends that carry these streams, and how many of them each."""
+    def carriers_of(self, streams: tuple[int, ...]) -> dict[str, tuple[int, int]]:
+        """The backends that carry these streams -> how many calls these are, and how many answered ones it carries."""
         wanted = set(streams)
-        counts = {
-            name: sum(1 for call in calls for stream in call.media.streams if stream in wanted)
-            for name, calls in self._by_backend.items()
-        }
-        return {name: count for name, count in counts.items() if count}
+        counts: dict[str, tuple[int, int]] = {}
+        for name, calls in self._by_backend.items():
+            carried = [call for call in calls if call.answered and call.survival is None]
+            meant = sum(not wanted.isdisjoint(call.media.streams) for call in carried)
+            if meant:
+                counts[name] = (meant, len(carried))
+        return counts
 
     def cannot_bind(self, stream: int) -> None:
         """The ports of this stream are not to be had."""

@@ -5,7 +5,8 @@ to the phone's standing leg only if it can mean nothing else: exactly one call o
 backend, that one is not new, and one leg at that phone fits it. Everything else is a new call.
 
 A call that was answered before never rings anew: somebody would hear it ring while they talk, or pick up a call that
-is somebody else's by now. What the backend does for such a call and cannot be told is refused.
+is somebody else's by now. What the backend does for such a call and cannot be told is refused. So are the other phones
+of a group or queue, which it calls beside the one that has answered long ago.
 """
 
 from __future__ import annotations
@@ -16,11 +17,19 @@ from typing import TYPE_CHECKING
 
 from haproxy_voip.proxy.leg import Side
 from haproxy_voip.proxy.topology import TOKEN_HEADER
+from haproxy_voip.sip.errors import MessageError
+from haproxy_voip.sip.sdp import codecs_cover, codecs_equal, locate_sdp, parse
 
 if TYPE_CHECKING:
     from haproxy_voip.proxy.call import Call
     from haproxy_voip.proxy.caller import Incoming
     from haproxy_voip.proxy.invitation import Invitation
+
+# RFC 3323 section 4.1.1.3, and what servers write instead: such callers cannot be told from each other.
+HIDDEN = frozenset({"anonymous", "unknown", "unavailable", "restricted", "private", "withheld"})
+
+# A backend calls the phones of a group one after the other, and cancels the rest when one has answered.
+GROUP_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -37,6 +46,7 @@ class Claims:
 
     def __init__(self) -> None:
         self._waiting: dict[Call, None] = {}
+        self._found: dict[Call, float] = {}  # both its ends are at a backend again, and since when
 
     def wait(self, call: Call) -> None:
         """Its backend died; another one is to carry it."""
@@ -45,16 +55,23 @@ class Claims:
     def settle(self, call: Call) -> None:
         """It waits no more."""
         self._waiting.pop(call, None)
+        self._found.pop(call, None)
 
-    def read(self, incoming: Incoming, callee: Invitation, here: Iterable[Call]) -> Claim:
+    def found(self, call: Call, now: float) -> None:
+        """A backend has both ends of this conversation again."""
+        self._found[call] = now
+
+    def read(self, incoming: Incoming, callee: Invitation, here: Iterable[Call], now: float) -> Claim:
         """The meaning of an INVITE for this phone by the backend that carries the calls `here`."""
         request = incoming.request
         caller = request.from_.uri.user or "anonymous"
         origins = _being_set_up(caller, request.get(TOKEN_HEADER), here)
+        if not origins and self._rings_others(caller, callee, now):
+            return Claim(refuse=True)
         at_phone = [call for call in self._waiting if call.callee.binding is callee.binding]
         named = [call for call in at_phone if call.caller_name == caller]
         if not origins:
-            meant = [call for call in named if _sought(call)]
+            meant = _rung_by(caller, named, here)
         elif len(origins) == 1:
             meant = self._other_ends(origins[0], at_phone, named)
         else:
@@ -66,13 +83,20 @@ class Claims:
             return Claim(replaced=meant[0])
         return Claim(refuse=_disturbs(origins, named))
 
+    def _rings_others(self, caller: str, callee: Invitation, now: float) -> bool:
+        """Whether its backend has just put this caller through to whom they talk to, and this is another phone."""
+        self._found = {call: at for call, at in self._found.items() if now < at + GROUP_SECONDS}
+        here = [call for call in self._found if (call.caller_name, call.backend) == (caller, callee.backend)]
+        return bool(here) and not any(call.callee.binding is callee.binding for call in here)
+
     def _other_ends(self, origin: Call, at_phone: list[Call], named: list[Call]) -> list[Call]:
         """The legs at this phone that may be the other end of this one call."""
-        if origin.survival is None:
+        if origin.rebuilding is None:
             moved = len(origin.tried) > 1  # a call that was never elsewhere rings nobody yet
             return [call for call in named if _sought(call)] if moved else []
-        if origin.partner is not None:
-            return [call for call in at_phone if call is origin.partner]
+        other_end = _other_end(origin)
+        if other_end is not None:
+            return [call for call in at_phone if call is other_end]
         return [call for call in self._unpaired(origin) if call in named]
 
     def _unpaired(self, origin: Call) -> list[Call]:
@@ -98,18 +122,46 @@ def _being_set_up(caller: str, token: str | None, here: Iterable[Call]) -> list[
     return named or [call for call in calls if call.caller_name == caller]
 
 
+def _rung_by(caller: str, named: list[Call], here: Iterable[Call]) -> list[Call]:
+    """The legs that may be meant by an INVITE of this name when no such caller is being put through.
+
+    Of callers of one name, one may talk to this phone already: then it may as well be that one's call. And a hidden
+    caller may be anybody, unless the backend puts one call through and no other.
+    """
+    if not all(_sought(call) for call in named):
+        return []
+    if caller.lower() in HIDDEN:
+        set_up = [call for call in here if call.callee.side is Side.BACKEND and _is_set_up(call)]
+        if len(set_up) != 1 or set_up[0].rebuilding is not None:
+            return []
+    return named
+
+
 def _is_set_up(call: Call) -> bool:
-    """Whether the backend works at it: it may take a call, as a queue does, before it calls whom the call is for."""
+    """Whether the backend works at it."""
     asked = call.attempt is not None and not call.attempt.over
-    return asked or (call.survival is not None and call.survival.carried)
+    return asked or (call.rebuilding is not None and call.rebuilding.at_work)
+
+
+def _other_end(call: Call) -> Call | None:
+    """The other call of its conversation, of one that is being rebuilt, if that is known."""
+    return call.partner if call.relocation is None else call.relocation.partner
 
 
 def _fits(call: Call, incoming: Incoming) -> bool:
     """Whether the phone's standing answer is one to this INVITE; if it talks, it may as well make the offer."""
-    if call.survival is not None and not incoming.request.body:
+    if call.rebuilding is not None and not incoming.request.body:
         return True
-    waiting = call.survival or call.unclaimed
-    return call.media.same_offer(incoming.request, None if waiting is None else waiting.offered)
+    waiting = call.rebuilding or call.unclaimed
+    former = None if waiting is None else waiting.offered
+    try:
+        found = locate_sdp(incoming.request.get("content-type"), incoming.request.body)
+        if found is None or former is None:
+            return found is None and former is None
+        offer = parse(incoming.request.body[found])
+    except MessageError:
+        return False
+    return codecs_equal(former, offer) if call.rebuilding is None else codecs_cover(offer, former)
 
 
 def _disturbs(origins: list[Call], named: list[Call]) -> bool:
@@ -117,8 +169,8 @@ def _disturbs(origins: list[Call], named: list[Call]) -> bool:
     talking = [call for call in named if call.answered]
     if not origins:
         # Under a name of the backend's making, perhaps, the caller they talk to.
-        return any(call.partner is not None for call in talking)
-    again = [call.survival is not None for call in origins]
+        return any(_other_end(call) is not None for call in talking)
+    again = [call.rebuilding is not None for call in origins]
     return all(again) or (any(again) and bool(named) and len(talking) == len(named))
 
 

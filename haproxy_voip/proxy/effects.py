@@ -32,10 +32,26 @@ class Probe:
 
 
 @dataclass(slots=True)
+class LookForReply:
+    """Read what waits in the socket that probes the backend, then say `Looked` with this number."""
+
+    backend: str
+    number: int
+
+
+@dataclass(slots=True)
 class OpenCanary:
     """Make the idle connection to the backend."""
 
     backend: str
+
+
+@dataclass(slots=True)
+class StirCanary:
+    """Send these bytes on the idle connection, if it stands. What comes back is thrown away."""
+
+    backend: str
+    data: bytes
 
 
 @dataclass(slots=True)
@@ -60,4 +76,17 @@ class ReloadUsers:
     command: int
 
 
-NodeEffect = Send | Open | Close | InstallStream | RemoveStream | Probe | OpenCanary | CloseCanary | Reply | ReloadUsers
+NodeEffect = (
+    Send
+    | Open
+    | Close
+    | InstallStream
+    | RemoveStream
+    | Probe
+    | LookForReply
+    | OpenCanary
+    | StirCanary
+    | CloseCanary
+    | Reply
+    | ReloadUsers
+)

@@ -11,7 +11,7 @@ from haproxy_voip.proxy.calls import Calls
 from haproxy_voip.proxy.facts import BackendRestarted, FailoverRecord
 from haproxy_voip.proxy.inquiry import Inquiries
 from haproxy_voip.proxy.isolation import apart
-from haproxy_voip.proxy.moves import Moves
+from haproxy_voip.proxy.moves import Moves, Reckoning
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.subscriptions import Subscriptions
 from haproxy_voip.proxy.upstream import Upstream
@@ -39,9 +39,29 @@ class Evacuation:
         self._subscriptions = subscriptions
         self._upstream = upstream
         self.records: deque[FailoverRecord] = deque(maxlen=RECORDS_KEPT)
+        self._judged: list[Judgement] = []  # to be carried out as soon as the relay has been told who is joined
 
     def carry_out(self, judged: list[Judgement], now: float) -> list[Output]:
-        """Do what must be done; facts and effects of the health checks pass through."""
+        """Do what must be done; facts and effects of the health checks pass through.
+
+        After a death those who talk are joined, and nothing else is done in this step: they wait. All the rest is done
+        when this is woken, which is before anything else is received (core/machine.py).
+        """
+        died = [item.backend for item in judged if isinstance(item, Verdict) and item.down is not None]
+        if not died and not self._judged:
+            return [*(item for item in judged if isinstance(item, BackendDown)), *self._carry_out(judged, now)]
+        outputs: list[Output] = [item for item in judged if isinstance(item, BackendDown)]
+        outputs += [output for backend in died for output in apart(self._calls.join, backend, now)]
+        self._judged += judged
+        self._shared.alarms.set(self, now)
+        return outputs
+
+    def wake(self, now: float) -> list[Output]:
+        """They hear each other."""
+        judged, self._judged = self._judged, []
+        return self._carry_out(judged, now)
+
+    def _carry_out(self, judged: list[Judgement], now: float) -> list[Output]:
         outputs: list[Output] = []
         for item in judged:
             match item:
@@ -55,6 +75,8 @@ class Evacuation:
                 case ActiveChanged(old, new):
                     outputs.append(item)
                     outputs += self._registrations(old, new, now)
+                case BackendDown():
+                    pass  # told already
                 case _:
                     outputs.append(item)
         for item in judged:
@@ -64,9 +86,11 @@ class Evacuation:
 
     def _leave(self, backend: str, down: BackendDown | None, now: float) -> list[Output]:
         """Most urgent first: callers wait, then the users of the dead one must be known elsewhere."""
-        moves = Moves()
+        moves = Moves(Reckoning(backend, now))
         successor = self._backends.pool.active
         outputs: list[Output] = []
+        if down is None:
+            outputs += apart(lambda name, at: self._calls.join(name, at, alive=True), backend, now)
         if self._shared.config.registration == "active":
             moves.move("registrations", self._upstream.counts(backend)[0] if successor is not None else 0)
         if down is not None:
@@ -84,6 +108,7 @@ class Evacuation:
             moves.moved,
             moves.lost,
             now,
+            moves.reckoning.counts,
         )
         self.records.append(record)
         return [*outputs, record]

@@ -27,6 +27,14 @@ class ProbeRefused:
 
 
 @dataclass(slots=True)
+class Looked:
+    """Every socket was read since the `LookForReply` with this number."""
+
+    backend: str
+    number: int
+
+
+@dataclass(slots=True)
 class CanaryOpened:
     """The idle connection that shall tell of this backend's end is up."""
 
@@ -97,6 +105,31 @@ class MediaReport:
 
 
 @dataclass(slots=True)
+class PortsTaken:
+    """Media ports, the even one of each pair, on which the relay still carries streams of a process that is gone.
+
+    Told before anything else happens.
+    """
+
+    ports: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class PortsFree:
+    """Some of these, which it no longer does."""
+
+    ports: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class RelayInUse:
+    """How media are carried; told before each `Command`."""
+
+    relay: str  # "kernel" or "userspace"
+    kernel_flows: int  # directions of streams that the kernel carries alone, those of an earlier process included
+
+
+@dataclass(slots=True)
 class Command:
     """Somebody asks for something over the control socket; answered by a `Reply` with the same number."""
 
@@ -112,6 +145,7 @@ NodeEvent = (
     | StreamClosed
     | ProbeReply
     | ProbeRefused
+    | Looked
     | CanaryOpened
     | CanaryClosed
     | MediaLatched
@@ -120,5 +154,8 @@ NodeEvent = (
     | MediaPrints
     | BackendsSilent
     | MediaReport
+    | PortsTaken
+    | PortsFree
+    | RelayInUse
     | Command
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from haproxy_voip.cluster.detector import BackendDown, BackendUp
 from haproxy_voip.cluster.pool import ActiveChanged
 from haproxy_voip.core.address import Flow
+from haproxy_voip.proxy.call_facts import CallFact
 
 
 @dataclass(slots=True)
@@ -104,6 +105,8 @@ class CallStarted:
     caller: str
     callee: str
     backend: str
+    from_phone: bool = True  # False: the backend calls a phone
+    origin: str | None = None  # the call from a phone that this one is the other end of, where the backend says so
 
     def __str__(self) -> str:
         return f"call {self.call}: {self.caller} calls {self.callee} over {self.backend}"
@@ -122,7 +125,7 @@ class CallAnswered:
 
 @dataclass(slots=True)
 class CallMoved:
-    """A call that was not answered yet goes on at another backend."""
+    """A call is to go on at another backend: whether it was answered or not, this one is asked now."""
 
     call: str
     old: str
@@ -140,20 +143,64 @@ class CallEnded:
     call: str
     reason: str
     talked: float
+    by: str = "proxy"  # or caller, callee: who ended it
+    status: int = 0  # the final response, of a call that was not answered
 
     def __str__(self) -> str:
         return f"call {self.call}: ended after {self.talked:.1f} s of talk: {self.reason}"
 
 
 @dataclass(slots=True)
-class CallStranded:
-    """No backend carries this call any more; its two ends are joined directly until somebody hangs up."""
+class CallJoined:
+    """Two calls that are one conversation hear each other directly in the relay, because their backend is gone."""
 
     call: str
-    reason: str
+    partner: str
+    backend: str  # that carried them until now
+    happened_at: float  # seconds on the node's clock
 
     def __str__(self) -> str:
-        return f"call {self.call}: goes on without a backend: {self.reason}"
+        return f"call {self.call}: joined directly to call {self.partner}, without {self.backend}"
+
+
+@dataclass(slots=True)
+class CallCarried:
+    """An answered call that had to leave its backend is on another one: both dialogs stand."""
+
+    call: str
+    backend: str
+    after: float  # seconds since its former backend was judged down, or since an operator had it moved
+    happened_at: float  # seconds on the node's clock
+
+    def __str__(self) -> str:
+        return f"call {self.call}: carried by {self.backend} after {self.after * 1000:.0f} ms"
+
+
+@dataclass(slots=True)
+class CallStaysJoined:
+    """No backend takes this conversation of two calls; they are joined directly until somebody hangs up."""
+
+    call: str
+    partner: str
+    backend: str  # that was asked last, or died
+    reason: str
+    happened_at: float  # seconds on the node's clock
+
+    def __str__(self) -> str:
+        return f"call {self.call}: goes on without a backend, joined to call {self.partner}: {self.reason}"
+
+
+@dataclass(slots=True)
+class CallNotMoved:
+    """An operator wants this call to leave its backend; it stays there until it ends."""
+
+    call: str
+    backend: str
+    reason: str
+    happened_at: float  # seconds on the node's clock
+
+    def __str__(self) -> str:
+        return f"call {self.call}: stays on {self.backend}: {self.reason}"
 
 
 @dataclass(slots=True)
@@ -167,6 +214,9 @@ class FailoverRecord:
     moved: dict[str, int] = field(default_factory=dict)  # kind of thing -> how many go on at the successor
     lost: dict[str, int] = field(default_factory=dict)  # "kind: why" -> how many ended
     judged_at: float = 0.0  # seconds on the node's clock
+    # What came of the answered calls among `moved`: "carried", "joined" (without a backend), "ended", and "under way"
+    # until it is known, 6 s after the judgement at the latest but for calls that wait for others of their caller.
+    calls: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         moved = ", ".join(f"{count} {kind}" for kind, count in self.moved.items()) or "nothing"
@@ -174,6 +224,24 @@ class FailoverRecord:
         return (
             f"failover {self.backend} -> {self.successor or 'nobody'} on {self.signal}, detected after "
             f"{self.detected_after * 1000:.0f} ms; moved: {moved}; ended: {lost}"
+        )
+
+
+@dataclass(slots=True)
+class FailoverSettled:
+    """It is known of every answered call what came of it when its backend was left."""
+
+    backend: str
+    carried: int  # by other backends
+    joined: int  # directly, as no backend takes them
+    ended: int
+    after: float  # seconds from the judgement, or an operator's command, to the last of them
+    happened_at: float  # seconds on the node's clock
+
+    def __str__(self) -> str:
+        return (
+            f"calls of {self.backend}, {self.after * 1000:.0f} ms later: {self.carried} carried by others, "
+            f"{self.joined} joined without a backend, {self.ended} ended"
         )
 
 
@@ -199,6 +267,8 @@ class MediaCarried:
     backend_packets: int
     backend_lost: int
     backend_jitter: float
+    call: str = ""  # whose stream it was
+    codec: str = ""  # `pcmu/8000`; "" when the two sides had none in common
 
     def __str__(self) -> str:
         client = _carried(self.client_packets, self.client_lost, self.client_jitter)
@@ -254,9 +324,14 @@ NodeFact = (
     | CallStarted
     | CallAnswered
     | CallMoved
-    | CallStranded
+    | CallJoined
+    | CallCarried
+    | CallStaysJoined
+    | CallNotMoved
+    | CallFact
     | CallEnded
     | FailoverRecord
+    | FailoverSettled
     | MediaTrouble
     | MediaCarried
     | SessionFailed

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.sip.errors import REASON_PHRASES
@@ -50,6 +53,24 @@ class Farewell:
     def failed(self, transaction: ClientTransaction, reason: str, now: float) -> list[Output]:
         """Nobody is there to hang up."""
         return []
+
+
+def leave(shared: Shared, leg: Leg, alive: bool, now: float) -> list[Output]:
+    """The call goes on without this leg, whose party hears of it if it is alive."""
+    leg.peer = None
+    outputs = bye(shared, leg, [], now) if alive else []
+    waiting = next(iter(leg.answers.values()), None)
+    if alive and waiting is not None and waiting.then is not None:
+        waiting.then = partial(_left, shared, leg, waiting.then)  # until the ACK comes the dialog must be found
+        return outputs
+    forsake(leg)
+    shared.legs.remove(leg)
+    return outputs
+
+
+def _left(shared: Shared, leg: Leg, then: Callable[[float], list[Output]], now: float) -> list[Output]:
+    shared.legs.remove(leg)
+    return then(now)
 
 
 def bye(shared: Shared, leg: Leg, headers: list[Header], now: float) -> list[Output]:

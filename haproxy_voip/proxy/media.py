@@ -16,7 +16,7 @@ from haproxy_voip.core.address import Address
 from haproxy_voip.proxy.effects import InstallStream, RemoveStream
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.shared import Output, Shared
-from haproxy_voip.proxy.stream import Place, Spot, Stream, clock_of, payload_types
+from haproxy_voip.proxy.stream import Place, Spot, Stream, clock_of, codec_of, payload_types
 from haproxy_voip.rtp.flow import Party, StreamPlan
 from haproxy_voip.rtp.payload_types import can_be_joined
 from haproxy_voip.rtp.ports import NoPorts
@@ -27,7 +27,6 @@ from haproxy_voip.sip.sdp import (
     MediaSection,
     OriginKeeper,
     Rewrite,
-    codecs_equal,
     locate_sdp,
     parse,
     replace_sdp,
@@ -59,17 +58,22 @@ class CallMedia:
     """All streams of a call. Plans collect in `plans` until whoever carries a body sends them on."""
 
     __slots__ = (
-        "_before", "_last", "_origins", "_places", "_plans", "_ports_changed", "_released", "_shared", "_streams",
+        "_before", "_changed", "_dropped", "_last", "_origins", "_places", "_ports_changed", "_released", "_shared",
+        "_streams", "_token",
     )  # fmt: skip
 
-    def __init__(self, shared: Shared, places: dict[Side, Place]) -> None:
+    def __init__(self, shared: Shared, places: dict[Side, Place], token: str = "") -> None:
+        """`token` is the call's, for people."""
         self._shared = shared
+        self._token = token
         self._places = places
         self._origins: dict[Side, OriginKeeper] = {}  # of an offer made before there was a leg
         self._streams: list[Stream | None] = []  # by m-line; None: cannot or need not be relayed
         self._last: dict[Side, Description] = {}  # the last description from each side
         self._before: Agreement | None = None  # an offer is under way
-        self._plans: list[Output] = []
+        # What the relay is to be told: of each stream the last word only, as a change often comes in several steps.
+        self._changed: dict[int, tuple[Stream, bool]] = {}  # by number: the stream, whether a bridge is handed over
+        self._dropped: list[Output] = []
         self._ports_changed = False  # and nobody was told yet
         self._released = False
 
@@ -198,7 +202,7 @@ class CallMedia:
             if stream is not None and former is None:
                 self._drop(stream)
             elif stream is not None and former is not None and former != stream:
-                former.generation = stream.generation
+                former.generation, former.installed = stream.generation, stream.installed
                 self._plan(former)
         self._streams, self._last = before.streams, before.last
 
@@ -206,7 +210,7 @@ class CallMedia:
 
     def _plan(self, stream: Stream, handover: bool = False) -> None:
         stream.generation += 1
-        self._plans.append(InstallStream(self._planned(stream, handover)))
+        self._changed[stream.number] = (stream, handover)
 
     def _planned(self, stream: Stream, handover: bool = False) -> StreamPlan:
         client, backend = self._party(stream, Side.CLIENT), self._party(stream, Side.BACKEND)
@@ -241,8 +245,14 @@ class CallMedia:
 
     def plans(self) -> list[Output]:
         """What the relay must do, told once."""
-        plans, self._plans = self._plans, []
-        return plans
+        if not self._changed and not self._dropped:
+            return []
+        changed, self._changed = self._changed, {}
+        outputs, self._dropped = self._dropped, []
+        for stream, handover in changed.values():
+            stream.installed = True
+            outputs.append(InstallStream(self._planned(stream, handover)))
+        return outputs
 
     def cannot_bind(self, number: int) -> None:
         """Somebody else has ports of this stream: set them aside. The next description that crosses tells others."""
@@ -262,11 +272,26 @@ class CallMedia:
 
     # -- while no backend carries the call ----------------------------------------------------------
 
-    def join(self, other: CallMedia) -> bool:
-        """Let our client and the other call's client hear each other; whether there is a stream for it."""
+    def join(self, other: CallMedia, alive: bool = False) -> bool:
+        """Let our client and the other call's client hear each other; whether there is a stream for it.
+
+        `alive`: what the backend has on its way to them arrives yet.
+        """
+        pairs = self._joinable(other)
+        for ours, theirs in pairs:
+            ours.bridge, theirs.bridge = theirs.number, ours.number
+            self._plan(ours, handover=alive)
+            other._plan(theirs, handover=alive)
+        return bool(pairs)
+
+    def joinable(self, other: CallMedia) -> bool:
+        """Whether that can be done."""
+        return bool(self._joinable(other))
+
+    def _joinable(self, other: CallMedia) -> list[tuple[Stream, Stream]]:
         if self._encrypted or other._encrypted:
-            return False  # each has keys for its backend only
-        pairs = [
+            return []  # each has keys for its backend only
+        return [
             (ours, theirs)
             for ours, theirs in zip(self._streams, other._streams, strict=False)
             if ours is not None
@@ -274,11 +299,6 @@ class CallMedia:
             and ours.kind == theirs.kind == "rtp"
             and can_be_joined(self._planned(ours), other._planned(theirs))
         ]
-        for ours, theirs in pairs:
-            ours.bridge, theirs.bridge = theirs.number, ours.number
-            self._plan(ours)
-            other._plan(theirs)
-        return bool(pairs)
 
     def part(self) -> None:
         """A backend carries the call again; who was joined hears the other until media come from there."""
@@ -304,6 +324,11 @@ class CallMedia:
             for section in description.medias
         )
 
+    def silent(self, side: Side) -> bool:
+        """Whether this side wants nothing of what it could be sent."""
+        used = [stream.spot(side).receives for stream in self._streams if stream is not None]
+        return bool(used) and not any(used)
+
     @property
     def streams(self) -> list[int]:
         """The numbers of the streams in use."""
@@ -328,23 +353,21 @@ class CallMedia:
         self._last.pop(side, None)
         self._origins.pop(side, None)
         self._before = None
+        elsewhere = place is not None and place != self._places[side]
         if place is not None:
             self._places[side] = place
+        self.cut_off(side)
         for stream in self._streams:
-            if stream is not None:
-                spot = stream.spot(side)
-                spot.remote = spot.remote_rtcp = None
+            if stream is not None and elsewhere:
                 self._plan(stream)
 
-    def same_offer(self, message: Message, former: Description | None) -> bool:
-        """Whether an answer to the `former` offer is one to this message's offer as well."""
-        try:
-            found = locate_sdp(message.get("content-type"), message.body)
-            if found is None or former is None:
-                return found is None and former is None
-            return codecs_equal(former, parse(message.body[found]))
-        except MessageError:
-            return False
+    def cut_off(self, side: Side) -> None:
+        """Nobody on this side is sent anything, or heard, until its server says anew where it is."""
+        for stream in self._streams:
+            spot = None if stream is None else stream.spot(side)
+            if stream is not None and spot is not None and (spot.remote, spot.remote_rtcp) != (None, None):
+                spot.remote = spot.remote_rtcp = None
+                self._plan(stream)
 
     def described(self, side: Side) -> Description | None:
         """The last description from this side."""
@@ -360,8 +383,10 @@ class CallMedia:
         return self.plans()
 
     def _drop(self, stream: Stream) -> None:
-        if stream.generation:
-            self._plans.append(RemoveStream(stream.number))
+        self._changed.pop(stream.number, None)
+        if stream.installed:
+            self._dropped.append(RemoveStream(stream.number))
+            self._shared.removed[stream.number] = (self._token, codec_of(stream))
         self._shared.ports.give_back(stream.client.port, self._shared.now)
         self._shared.ports.give_back(stream.backend.port, self._shared.now)
 

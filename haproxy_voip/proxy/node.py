@@ -26,19 +26,23 @@ from haproxy_voip.proxy.events import (
     CanaryClosed,
     CanaryOpened,
     Command,
+    Looked,
     MediaFailed,
     MediaLatched,
     MediaPrints,
     MediaRefused,
     MediaReport,
     NodeEvent,
+    PortsFree,
+    PortsTaken,
     ProbeRefused,
     ProbeReply,
+    RelayInUse,
 )
 from haproxy_voip.proxy.facts import MediaCarried, MediaTrouble, MessageRefused
 from haproxy_voip.proxy.inquiry import Inquiries
 from haproxy_voip.proxy.isolation import apart, ended
-from haproxy_voip.proxy.leg import Legs
+from haproxy_voip.proxy.leg import Legs, Side
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.reception import Parts, Reception
 from haproxy_voip.proxy.registrar import Registrar
@@ -114,6 +118,7 @@ class Node:
             self._calls,
             self._subscriptions,
         )
+        self._inherited: set[int] = set()  # media ports that an earlier process's streams still use
         self._handlers = self._takers()
 
     # -- the machine --------------------------------------------------------------------------------
@@ -160,14 +165,18 @@ class Node:
             StreamClosed: self._stream_closed,
             ProbeReply: lambda event, now: self._judged(self.backends.answered(event.backend, event.data, now), now),
             ProbeRefused: lambda event, now: self._judged(self.backends.refused(event.backend, now), now),
+            Looked: lambda event, now: self._judged(self.backends.looked(event.backend, event.number, now), now),
             CanaryOpened: lambda event, now: self._judged(self.backends.canary_opened(event.backend, now), now),
             CanaryClosed: lambda event, now: self._judged(self.backends.canary_closed(event.backend, now), now),
             MediaLatched: lambda event, now: [],
             MediaFailed: self._media_failed,
             MediaReport: self._media_report,
-            MediaRefused: lambda event, now: [],
+            MediaRefused: self._media_refused,
             MediaPrints: self._media_prints,
             BackendsSilent: self._backends_silent,
+            PortsTaken: self._ports_taken,
+            PortsFree: self._ports_free,
+            RelayInUse: self._relay_in_use,
             Command: self._command,
         }
 
@@ -288,7 +297,7 @@ class Node:
         self._calls.fingerprints.forget(event.stream)
         client, backend = event.client, event.backend
         heard = (client.packets, client.lost, client.jitter, backend.packets, backend.lost, backend.jitter)
-        return [MediaCarried(event.stream, *heard)]
+        return [MediaCarried(event.stream, *heard, *self._shared.removed.pop(event.stream, ("", "")))]
 
     def _media_prints(self, event: MediaPrints, now: float) -> list[Output]:
         for one in event.prints:
@@ -300,9 +309,32 @@ class Node:
     def _backends_silent(self, event: BackendsSilent, now: float) -> list[Output]:
         """Media stopped: ask each of these backends at once whether it lives."""
         outputs: list[Output] = []
-        for backend, streams in self._calls.backends_of(event.streams).items():
-            outputs += self._doubt(backend, f"no media on {streams} streams", now)
+        for backend, (silent, calls) in self._calls.carriers_of(event.streams).items():
+            outputs += self._judged(self.backends.media_silent(backend, silent, calls, now), now)
         return outputs
+
+    def _media_refused(self, event: MediaRefused, now: float) -> list[Output]:
+        if event.side != Side.BACKEND:
+            return []
+        outputs: list[Output] = []
+        for backend in self._calls.carriers_of((event.stream,)):
+            outputs += self._judged(self.backends.media_refused(backend, now), now)
+        return outputs
+
+    def _ports_taken(self, event: PortsTaken, now: float) -> list[Output]:
+        self._inherited |= self._shared.ports.occupy(frozenset(event.ports))
+        return []
+
+    def _ports_free(self, event: PortsFree, now: float) -> list[Output]:
+        for port in event.ports:
+            if port in self._inherited:
+                self._inherited.remove(port)
+                self._shared.ports.give_back(port, now)
+        return []
+
+    def _relay_in_use(self, event: RelayInUse, now: float) -> list[Output]:
+        self._admin.relay = event
+        return []
 
     # -- people -------------------------------------------------------------------------------------
 

@@ -10,13 +10,15 @@ From the surest down:
    it in the moment that user answered; no third call could be meant, and neither was transferred since. A third one
    could be where any call under that caller's name is not explained so: the backend may have led it elsewhere.
 
-The first three are evidence of the backend's own doing and overrule the last.
+The first three are evidence of the backend's own doing and overrule the last. So do payloads that are no proof yet: who
+was heard elsewhere once, or hears its own voice, is not paired by names. A backend may connect people anew without a
+word to us, by a digit that somebody pressed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
 from haproxy_voip.proxy.leg import Side
 
@@ -30,20 +32,35 @@ ANSWERED_WITHIN_SECONDS = 0.25
 Evidence = dict["Call", "Call"]
 
 
-def conversations(calls: Iterable[Call], heard: Callable[[int], int | None]) -> Evidence:
-    """Each call that has a partner -> that partner, both ways. `heard` is the fingerprints' word on two streams."""
+class Heard(Protocol):
+    """What rtp.fingerprint.Fingerprints knows of streams."""
+
+    def partner_of(self, stream: int) -> int | None:
+        """The stream that this one surely talks with; it says the same of this one."""
+
+    def denies(self, stream: int, other: int) -> bool:
+        """Whether anything speaks against these two."""
+
+
+def conversations(calls: Iterable[Call], heard: Heard) -> Evidence:
+    """Each call that has a partner -> that partner, both ways."""
     answered = [call for call in calls if call.answered_at is not None]
     certain = [*_by_media(answered, heard), *_by_address(answered), *_by_token(answered)]
     # Whoever such evidence names is not judged by names, even where it contradicts itself.
     named = dict.fromkeys(call for pair in certain for call in pair)
-    return _mutual(certain) | _by_names([call for call in answered if call not in named])
+    by_names = _by_names([call for call in answered if call not in named], heard)
+    return _mutual(certain) | by_names
 
 
-def _by_media(calls: list[Call], heard: Callable[[int], int | None]) -> list[tuple[Call, Call]]:
+def _by_media(calls: list[Call], heard: Heard) -> list[tuple[Call, Call]]:
     owner = {stream: call for call in calls for stream in call.media.streams}
     found = []
+    asked: dict[int | None, None] = {}
     for stream, call in owner.items():
-        partner = heard(stream)
+        if stream in asked:
+            continue  # its partner was, and it costs
+        partner = heard.partner_of(stream)
+        asked[partner] = None
         other = owner.get(partner) if partner is not None else None
         if other is not None and other is not call and not _in_one_room(call, other):
             found.append((call, other))
@@ -76,7 +93,7 @@ def _by_token(calls: list[Call]) -> list[tuple[Call, Call]]:
     ]
 
 
-def _by_names(calls: list[Call]) -> Evidence:
+def _by_names(calls: list[Call], heard: Heard) -> Evidence:
     """Pairs of a call from a client and one to a client that can only mean each other."""
     waiting: dict[tuple[str, str], list[Call]] = {}
     for call in calls:
@@ -86,10 +103,15 @@ def _by_names(calls: list[Call]) -> Evidence:
     for call in calls:
         from_client = call.callee.side is Side.BACKEND and not call.transferred
         fitting = waiting.get((call.caller_name, call.callee.name), []) if from_client else []
-        found += [(call, other) for other in fitting if _together(call, other)]
+        found += [(call, other) for other in fitting if _together(call, other) and not _denied(call, other, heard)]
     pairs = _mutual(found)
     doubtful = {call.caller_name for call in calls if call not in pairs}
     return {call: other for call, other in pairs.items() if call.caller_name not in doubtful}
+
+
+def _denied(one: Call, other: Call, heard: Heard) -> bool:
+    streams = zip(one.media.streams, other.media.streams, strict=False)
+    return any(heard.denies(ours, theirs) for ours, theirs in streams)
 
 
 def _together(one: Call, other: Call) -> bool:

@@ -27,7 +27,7 @@ TRANSFER_SECONDS = 180.0
 class Session:
     """Belongs to one call, as its media does."""
 
-    __slots__ = ("_asking", "_media", "_shared", "_transfers", "expires_at", "refresher", "seconds")
+    __slots__ = ("_asking", "_media", "_shared", "_transfers", "expires_at", "held_by", "refresher", "seconds")
 
     def __init__(self, shared: Shared, media: CallMedia) -> None:
         self._shared = shared
@@ -37,6 +37,7 @@ class Session:
         self.expires_at: float | None = None  # None: it needs no refresh
         self.seconds = 0  # that it lasts from one refresh to the next
         self.refresher: Side | None = None  # who is to refresh it; None: nobody said
+        self.held_by: Side | None = None  # as was told last, see story.py
 
     # -- bodies -------------------------------------------------------------------------------------
 
@@ -127,17 +128,18 @@ class Session:
     def _reported(self, request: Request, answer: Response | None) -> None:
         """Count the transfers: a REFER that was accepted, a NOTIFY that says its end."""
         accepted = answer is not None and answer.status < 300
-        if request.method == "REFER" and accepted and not _unreported(request, answer):
+        if request.method == "REFER" and accepted and not reports_none(request, answer):
             self._transfers += 1
-        elif request.method == "NOTIFY" and self._transfers and _ends(request):
+        elif request.method == "NOTIFY" and self._transfers and ends_transfer(request):
             self._transfers -= 1
 
 
-def _unreported(refer: Message, answer: Message | None) -> bool:
+def reports_none(refer: Message, answer: Message | None) -> bool:
     """RFC 4488: no implicit subscription."""
     return answer is not None and (answer.get("refer-sub") or refer.get("refer-sub") or "").lower() == "false"
 
 
-def _ends(notify: Request) -> bool:
+def ends_transfer(notify: Request) -> bool:
+    """Whether this NOTIFY is the last one of a REFER (RFC 3515 section 2.4.7)."""
     event = (notify.get("event") or "").partition(";")[0].strip().lower()
     return event == "refer" and (notify.get("subscription-state") or "").lower().startswith("terminated")

@@ -71,6 +71,8 @@ class Shared:
     now: float = 0.0  # of the event in hand
     alarms: Deadlines[Wakeable] = field(default_factory=Deadlines)
     streams: int = 0  # the last media stream number given
+    # Streams whose removal was asked for and not reported yet -> the token of their call, and their codec.
+    removed: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def ask(self, request: Request, flow: Flow, owner: Owner, now: float) -> tuple[ClientTransaction, list[Output]]:
         """Send a request in a client transaction of its own."""

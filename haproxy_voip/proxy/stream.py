@@ -34,6 +34,7 @@ class Stream:
     client: Spot
     backend: Spot
     generation: int = 0
+    installed: bool = False  # the relay knows it
     clock_hz: int = DEFAULT_CLOCK_HZ
     bridge: int | None = None  # the stream whose client hears ours while no backend carries the call
     comfort: bool = False  # nobody is there to be heard; a little noise says that the line is not dead
@@ -65,6 +66,15 @@ class Place:
 def payload_types(description: Description, section: MediaSection) -> PayloadTypes:
     """What each payload type of the m-line means; formats that are no numbers are not told."""
     return tuple([(int(name), codec) for name, (codec, _) in codecs(description, section).items() if name.isdigit()])
+
+
+def codec_of(stream: Stream) -> str:
+    """What both sides want first, `pcmu/8000`; "" when they have nothing in common."""
+    if stream.kind != "rtp":
+        return stream.kind
+    wanted = [codec for _, codec in stream.client.payload_types]
+    known = [codec for _, codec in stream.backend.payload_types] or wanted
+    return next((codec for codec in wanted if codec in known), "")
 
 
 def clock_of(payload_types: PayloadTypes) -> int:

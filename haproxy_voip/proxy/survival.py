@@ -13,26 +13,23 @@ call goes on with them; where they were the backend's, the call ends, for the cl
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
-from haproxy_voip.proxy import farewell
+from haproxy_voip.proxy import farewell, story
 from haproxy_voip.proxy.answer import AnswerAwaitingAck
 from haproxy_voip.proxy.attempt import BACKEND_UNAVAILABLE, Attempt
 from haproxy_voip.proxy.caller import Caller, Incoming
-from haproxy_voip.proxy.facts import CallMoved, CallStranded
+from haproxy_voip.proxy.facts import CallCarried, CallMoved, CallStaysJoined
 from haproxy_voip.proxy.leg import Leg, Side
-from haproxy_voip.proxy.media import SDP
+from haproxy_voip.proxy.moves import Outcome, Reckoning
+from haproxy_voip.proxy.rebuilding import again, standing_answer
 from haproxy_voip.proxy.session import NEGOTIATING
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.stream import Place
-from haproxy_voip.proxy.topology import TOKEN_HEADER
 from haproxy_voip.sip.errors import MessageError
-from haproxy_voip.sip.message import Request, Response, header, response_to
-from haproxy_voip.sip.sdp import Description, keys_equal, parse
-from haproxy_voip.sip.sdp.narrowing import answering, narrowed
+from haproxy_voip.sip.message import Request, Response
+from haproxy_voip.sip.sdp import keys_equal
 
 if TYPE_CHECKING:
     from haproxy_voip.proxy.call import Call
@@ -41,15 +38,26 @@ if TYPE_CHECKING:
 # How long the next backend may take to carry the call again. Longer than any server answers a call it can take at
 # once; somebody who hears only comfort noise will not wait longer.
 REBUILD_SECONDS = 6.0
-# They name dialogs that ended with the former backend; what they asked for was done when it answered.
-OF_THE_FIRST_INVITE = frozenset({"replaces", "join", "target-dialog", "require"})
+# Of a call that was up: a server that was restarted just now, or differs from the others, is asked in vain.
+NOT_KNOWN_HERE = frozenset({404, 480})
 
 
 class Survival:
     """One call between two backends. It listens to the INVITE at the next one in the call's place."""
 
     __slots__ = (
-        "_agreed", "_call", "_given_up", "_home", "_queued", "_shared", "carried", "leg", "offered", "unheard",
+        "_call",
+        "_given_up",
+        "_home",
+        "_queued",
+        "_reckonings",
+        "_shared",
+        "_since",
+        "agreed",
+        "carried",
+        "leg",
+        "offered",
+        "unheard",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, home: Calls, call: Call) -> None:
@@ -59,27 +67,43 @@ class Survival:
         client = call.client_leg
         assert client is not None
         self.leg: Leg = client  # the client's, which nothing happens to
-        self._agreed = call.media.described(Side.BACKEND)
-        self.offered = self._agreed  # what an INVITE that claims this call must be equal to
+        self.agreed = call.media.described(Side.BACKEND)  # between the client and the backend that carried it
+        self.offered = self.agreed  # what an INVITE that claims this call must be equal to
         self.carried = False  # a backend carries the call again
         self._given_up = False  # no backend is asked any more
         self._queued = False  # it waits for its turn
+        self._since: float | None = None  # when the backend that carried it last was left
+        self._reckonings: list[Reckoning] = []  # that wait to hear what comes of it
         # The client answered, but its backend died without saying that it knows: whoever called hears it ring still.
         self.unheard = call.callee.side is Side.CLIENT and any(leg.answers for leg in call.legs if leg is not client)
 
+    @property
+    def call(self) -> Call:
+        """That survives."""
+        return self._call
+
+    @property
+    def at_work(self) -> bool:
+        """Whether the next backend may be calling somebody for it: it may take a call, as a queue does, before it calls
+        whom the call is for."""
+        return self.carried
+
     # -- leaving the dead backend -------------------------------------------------------------------
 
-    def begin(self, alive: bool, now: float) -> list[Output]:
+    def begin(self, alive: bool, reckoning: Reckoning, now: float) -> list[Output]:
         """End the dialog with the backend, which hears of it if it is alive, and keep the client's."""
         call, client = self._call, self.leg
+        self._since = now if self._since is None else self._since
+        self._reckonings.append(reckoning)
+        reckoning.expect()
         outputs: list[Output] = [] if call.attempt is None else call.attempt.give_up(now)
         outputs += self._home.turns.end(call.caller_name, self, now)
         for leg in call.legs:
             outputs += self._stop_waiting(leg, now)
             if leg is not client:
-                outputs += self._leave(leg, alive, now)
+                outputs += farewell.leave(self._shared, leg, alive, now)
         client.peer, self.carried, self._given_up = None, False, False
-        unanswered = bool(client.unacknowledged) and self._agreed is None
+        unanswered = bool(client.unacknowledged) and self.agreed is None
         for cseq in list(client.unacknowledged):
             outputs += self._shared.send_ack(client, cseq)
         for answer in client.answers.values():
@@ -103,21 +127,6 @@ class Survival:
             forward.late = self._changed
             outputs += forward.give_up(now, 491 if forward.server.request.method in NEGOTIATING else 487)
         return outputs
-
-    def _leave(self, leg: Leg, alive: bool, now: float) -> list[Output]:
-        leg.peer = None
-        outputs = farewell.bye(self._shared, leg, [], now) if alive else []
-        waiting = next(iter(leg.answers.values()), None)
-        if alive and waiting is not None and waiting.then is not None:
-            waiting.then = partial(self._left, leg, waiting.then)  # until the ACK comes the dialog must be found
-            return outputs
-        farewell.forsake(leg)
-        self._shared.legs.remove(leg)
-        return outputs
-
-    def _left(self, leg: Leg, bye: Callable[[float], list[Output]], now: float) -> list[Output]:
-        self._shared.legs.remove(leg)
-        return bye(now)
 
     def _changed(self, response: Response, now: float) -> list[Output]:
         """The client agrees to a change of the session that nobody waits for any more."""
@@ -180,26 +189,8 @@ class Survival:
             return []  # that one died as well, while we waited until it knows the callee
         attempt = call.attempt = Attempt(self._shared, call, call.callee)
         attempt.listener = self
-        request = self._request(call.caller.incoming, attempt.contact)
+        request = again(self._shared, call, call.callee, call.caller.incoming, attempt.contact)
         return [*call.media.plans(), *attempt.start(request, now)]
-
-    def _request(self, incoming: Incoming, contact: str) -> Request:
-        """The client's INVITE once more, in the terms that were agreed on since."""
-        call = self._call
-        request = call.callee.request(self._shared, incoming.request, contact)
-        for item in self._shared.topology.carried(incoming.request, incoming.hidden):
-            if item[0] not in OF_THE_FIRST_INVITE:
-                request.headers.append(item)
-        request.add(TOKEN_HEADER, call.token)
-        terms = call.session.terms(Side.CLIENT)
-        if terms is not None:
-            request.set("session-expires", terms)
-        session = call.media.described(Side.CLIENT)
-        if session is not None:
-            body = call.media.written(parse(narrowed(session, self._agreed)), Side.BACKEND, None)
-            request.set("content-type", SDP)
-            request.body = self._shared.topology.without_hosts(body, self.leg.hidden)
-        return request
 
     # -- what the next backend says to our INVITE ---------------------------------------------------
 
@@ -219,7 +210,7 @@ class Survival:
         except MessageError as error:
             return farewell.bye(self._shared, leg, [], now) + self.give_up(error.reason, now)
         leg.session = call.media.described(Side.BACKEND)
-        if self._agreed is not None and leg.session is not None and not keys_equal(self._agreed, leg.session):
+        if self.agreed is not None and leg.session is not None and not keys_equal(self.agreed, leg.session):
             # The client has the keys of the former backend and would hear noise.
             return farewell.bye(self._shared, leg, [], now) + self.give_up("its keys ended with its backend", now)
         assert call.attempt is not None
@@ -229,10 +220,12 @@ class Survival:
         return self._shared.send_ack(leg, response.cseq.number) + self._carry(leg, now)
 
     def failed_with(self, response: Response, now: float) -> list[Output]:
-        """It does not; another one may where this one has no room."""
+        """It does not; another one may where this one has no room, or does not know whom it is for."""
         reason = f"{self._call.backend} answered {response.status}"
         if response.status in BACKEND_UNAVAILABLE:
             return self.unanswered(reason, now)
+        if response.status in NOT_KNOWN_HERE and self._home.next_backend(self._call) is not None:
+            return self._rebuild(reason, now)
         return self.give_up(reason, now)
 
     def unanswered(self, reason: str, now: float) -> list[Output]:
@@ -252,27 +245,9 @@ class Survival:
         leg = caller.pair(self.leg)
         caller.keep(leg)
         leg.session = offer
-        answer = self._answer(incoming.request, leg, offer)
+        answer = standing_answer(self._shared, call, incoming.request, leg, offer)
         AnswerAwaitingAck(self._shared, leg, answer, (self.leg, 0), now).taken = self._confirmed
         return [moved, *caller.send(answer, now), *self._carry(leg, now)]
-
-    def _answer(self, invite: Request, leg: Leg, offer: Description | None) -> Response:
-        """The client's standing answer; to an INVITE without offer, the same as an offer."""
-        call = self._call
-        answer = response_to(invite, 200, None, leg.dialog.local_tag)
-        answer.headers.extend(item for item in invite.headers if item[0] == "record-route")
-        answer.add("Contact", leg.contact)
-        terms = call.session.terms(Side.BACKEND)
-        if terms is not None and "timer" in invite.option_tags("supported"):
-            answer.add("Session-Expires", terms)
-            answer.add("Require", "timer")
-        session = call.media.described(Side.CLIENT)
-        if session is not None:
-            text = narrowed(session, self._agreed) if offer is None else answering(session, offer)
-            answer.headers.append(header("Content-Type", SDP))
-            body = call.media.written(parse(text), Side.BACKEND, leg)
-            answer.body = self._shared.topology.without_hosts(body, self.leg.hidden)
-        return answer
 
     def _confirmed(self, ack: Request, now: float) -> list[Output]:
         """The backend has our answer, and perhaps answers our offer."""
@@ -298,14 +273,23 @@ class Survival:
     def _settle(self, now: float) -> list[Output]:
         """Back to what an answered call is."""
         call = self._call
+        self._home.claims.settle(call)
+        if call.partner is not None:
+            self._home.claims.found(call, now)
         call.survival = call.partner = None
         call.tried = [call.backend]
         call.media.part()
-        self._home.claims.settle(call)
         expires_at = call.session.expires_at
         # A refresh may have been put off until now.
         self._shared.alarms.set(call, None if expires_at is None else max(expires_at, now + REBUILD_SECONDS))
-        return call.media.plans() + self._home.turns.end(call.caller_name, self, now)
+        after = 0.0 if self._since is None else now - self._since
+        outputs = [*call.media.plans(), CallCarried(call.token, call.backend, after, now)]
+        return [*outputs, *self._reckon("carried", now), *self._home.turns.end(call.caller_name, self, now)]
+
+    def _reckon(self, outcome: Outcome, now: float) -> list[Output]:
+        """Whoever counts hears what came of it."""
+        reckonings, self._reckonings = self._reckonings, []
+        return [fact for reckoning in reckonings for fact in reckoning.settle(outcome, now)]
 
     def give_up(self, reason: str, now: float) -> list[Output]:
         """No backend takes the call. Two who are joined talk on; who is alone is hung up."""
@@ -315,14 +299,14 @@ class Survival:
         outputs = self._strand(now)
         if partner.survival is not None:
             outputs += partner.survival._strand(now)
-        return [*outputs, CallStranded(call.token, reason)]
+        return [*outputs, CallStaysJoined(call.token, partner.token, call.backend, reason, now)]
 
     def _strand(self, now: float) -> list[Output]:
         """Ask and wait no more."""
         self._given_up, self._queued = True, False
         self._home.claims.settle(self._call)
         self._shared.alarms.set(self._call, None)
-        return self._abandon(now)
+        return self._reckon("joined", now) + self._abandon(now)
 
     def _abandon(self, now: float) -> list[Output]:
         """Neither the INVITE nor the dialog at the next backend is wanted any more."""
@@ -349,8 +333,9 @@ class Survival:
         """The client hung up meanwhile."""
         partner, self._call.partner = self._call.partner, None
         self._given_up, self._queued = True, False
-        outputs = self._home.turns.end(self._call.caller_name, self, now) if self.carried else self._abandon(now)
+        outputs = self._reckon("ended", now)
+        outputs += self._home.turns.end(self._call.caller_name, self, now) if self.carried else self._abandon(now)
         if partner is not None and not partner.over:
             partner.partner = None
-            outputs += partner.hang_up("the other party hung up", now)
+            outputs += partner.hang_up("the other party hung up", now, by=story.party(partner, Side.BACKEND))
         return outputs

@@ -1,6 +1,6 @@
 """When the canary connection is made."""
 
-from haproxy_voip.cluster.canary import RETRY_MAX_SECONDS, RETRY_SECONDS, WORTHWHILE_SECONDS, Canary
+from haproxy_voip.cluster.canary import RETRY_MAX_SECONDS, RETRY_SECONDS, STIR_SECONDS, WORTHWHILE_SECONDS, Canary
 
 
 def test_the_end_of_an_open_one_is_news_and_of_one_never_opened_is_not() -> None:
@@ -42,3 +42,17 @@ def test_none_is_due_while_it_is_open_being_made_or_unwanted() -> None:
     canary.closed(0.3)
     canary.drop()
     assert canary.due_at is None
+
+
+def test_something_is_said_on_an_open_one_now_and_then() -> None:
+    canary = Canary()
+    assert canary.stir_at is None
+    canary.opened(1.0)
+    assert canary.stir_at == 1.0 + STIR_SECONDS
+    canary.stirred(30.0)
+    assert canary.stir_at == 30.0 + STIR_SECONDS
+    canary.closed(31.0)
+    assert canary.stir_at is None
+    canary.opened(32.0)
+    canary.drop()
+    assert canary.stir_at is None

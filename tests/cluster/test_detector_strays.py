@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from haproxy_voip.cluster.detector import (
     EXCUSES_MAX,
     BackendUp,
+    LookDue,
     Signal,
 )
 from haproxy_voip.cluster.health import HealthTiming
@@ -272,3 +273,27 @@ def test_a_storm_over_the_verdict_soon_is_the_truth(seed: int) -> None:
             world.alive = True
     world.run(world.now + 1.0)
     assert world.up is (world.alive and world.answers)
+
+
+def test_a_canary_that_is_stirred_is_not_made_anew() -> None:
+    world = world_up(100.0)
+    assert world.canaries == 1 and len(world.stirred_at) == 4
+    world.kill()
+    world.run(200.0)
+    assert len(world.stirred_at) == 4
+
+
+def test_being_woken_again_and_again_while_nothing_is_read_gives_no_probe_up() -> None:
+    """A failover of a hundred calls: the loop takes 0.1 s for one turn, in which timers are served between messages."""
+    world = world_up(1.05)
+    probes = len(world.probed_at)
+    while len(world.probed_at) == probes:
+        world.run(world.now + 0.001)
+    number = world.detector._probes.number
+    now, outputs = world.now, []
+    for _ in range(30):
+        now += 0.008
+        outputs += world.detector.wake(now)
+    assert outputs == [LookDue("alpha", number)]
+    assert world.detector.answered(number, now) == [] and world.detector.looked(number, now) == []
+    assert world.up and world.detector.suspected_for is None

@@ -312,3 +312,11 @@ def test_whatever_happens_the_active_one_is_up_and_ready_and_the_deadline_lies_a
             case _:
                 pass
         observed.check(now)
+
+
+def test_the_time_before_the_first_probe_is_not_the_backends() -> None:
+    pool = Pool(("alpha", "beta"), None, 10.0)
+    pool.begin(20.0)
+    assert pool.up("beta", 20.0 + 0.5 * START_GRACE_SECONDS) == []
+    assert pool.deadline == 20.0 + START_GRACE_SECONDS
+    assert pool.up("alpha", 20.0 + 0.9 * START_GRACE_SECONDS) == [ActiveChanged(None, "alpha", Cause.START)]

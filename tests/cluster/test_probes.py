@@ -2,7 +2,7 @@
 
 import pytest
 
-from haproxy_voip.cluster.probes import LATE_SECONDS, LOOKS_MAX, REMEMBERED_MAX, SECOND_LOOK_SECONDS, Probes
+from haproxy_voip.cluster.probes import LATE_SECONDS, LOOK_SECONDS, LOOKS_MAX, REMEMBERED_MAX, Probes
 
 TIMEOUT = 0.060
 
@@ -12,14 +12,24 @@ def expires_at(probes: Probes) -> float:
     return probes.pending.expires_at
 
 
-def test_an_expired_probe_is_looked_at_once_more_before_it_is_given_up() -> None:
+def test_an_expired_probe_is_given_up_when_the_owner_has_looked_for_its_answer() -> None:
     probes = Probes(TIMEOUT)
     assert probes.send(0.0) == 1
     assert probes.expired(0.059) is None and expires_at(probes) == TIMEOUT
-    assert probes.expired(TIMEOUT) is None
-    assert expires_at(probes) == pytest.approx(TIMEOUT + SECOND_LOOK_SECONDS)
-    given_up = probes.expired(expires_at(probes))
-    assert given_up is not None and given_up.number == 1 and probes.pending is None
+    expired = probes.expired(TIMEOUT)
+    assert expired is not None and probes.pending is expired and not expired.looked_for
+    expired.looked_for = True
+    assert probes.expired(TIMEOUT + 0.5) is None
+    assert probes.looked(2) is None and probes.looked(1) is expired and probes.pending is None
+
+
+def test_an_owner_that_never_says_that_it_looked_is_not_waited_for() -> None:
+    probes = Probes(TIMEOUT)
+    probes.send(0.0)
+    expired = probes.expired(TIMEOUT)
+    assert expired is not None
+    expired.looked_for = True
+    assert probes.expired(TIMEOUT + LOOK_SECONDS) is expired
 
 
 def test_after_a_stall_the_probe_gets_a_fresh_timeout() -> None:

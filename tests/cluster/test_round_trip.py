@@ -2,7 +2,7 @@
 
 import pytest
 
-from haproxy_voip.cluster.round_trip import FLOOR_SECONDS, RoundTrip
+from haproxy_voip.cluster.round_trip import FLOOR_SECONDS, HURRIED_SECONDS, RoundTrip
 
 
 def test_before_anything_is_measured_the_timeout_is_the_ceiling() -> None:
@@ -63,3 +63,21 @@ def test_forgetting_starts_anew() -> None:
     trip.measured(0.001)
     trip.forget()
     assert trip.timeout == 0.060
+
+
+def test_with_other_signs_it_gets_less_and_earlier_timeouts_do_not_count() -> None:
+    trip = RoundTrip(0.060)
+    trip.measured(0.000_1)
+    trip.timed_out()
+    trip.floor = HURRIED_SECONDS
+    assert trip.timeout == HURRIED_SECONDS
+    trip.floor = None
+    assert trip.timeout == 2 * FLOOR_SECONDS
+
+
+def test_a_slow_backend_gets_its_time_all_the_same() -> None:
+    trip = RoundTrip(1.0)
+    for _ in range(40):
+        trip.measured(0.1)
+    trip.floor = HURRIED_SECONDS
+    assert trip.timeout > 0.1

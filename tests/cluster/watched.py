@@ -11,7 +11,9 @@ from haproxy_voip.cluster.detector import (
     CanaryDue,
     Detector,
     DetectorOutput,
+    LookDue,
     ProbeDue,
+    StirDue,
 )
 from haproxy_voip.cluster.health import HealthTiming
 
@@ -33,6 +35,7 @@ class World:
         self.asleep_until = 0.0  # our own process is paused until then
         self.probed_at: list[float] = []
         self.canaries = 0  # asked for so far
+        self.stirred_at: list[float] = []
         self.verdicts: list[tuple[float, Verdict]] = []
         self._arrivals: list[tuple[float, int, str, int]] = []
         self._order = count()
@@ -58,6 +61,8 @@ class World:
         match what:
             case "answer":
                 self.obey(self.detector.answered(number, self.now))
+            case "looked":
+                self.obey(self.detector.looked(number, self.now))
             case "refusal":
                 self.obey(self.detector.refused(self.now))
             case "canary opened":
@@ -74,6 +79,11 @@ class World:
                         self.after(self.round_trip, "refusal")
                     elif self.answers:
                         self.after(self.round_trip, "answer", number)
+                case LookDue(number=number):
+                    self.after(0.0, "looked", number)
+                case StirDue():
+                    assert self.canary_open
+                    self.stirred_at.append(self.now)
                 case CanaryDue():
                     self.canaries += 1
                     self.canary_open = self.accepts_canary and self.alive

@@ -31,8 +31,17 @@ from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.core.effects import Close, Open, Send
 from haproxy_voip.core.events import Datagram, StreamData, StreamOpened
-from haproxy_voip.proxy.effects import CloseCanary, InstallStream, OpenCanary, Probe, RemoveStream, Reply
-from haproxy_voip.proxy.events import CanaryClosed, CanaryOpened, Command, ProbeRefused, ProbeReply
+from haproxy_voip.proxy.effects import (
+    CloseCanary,
+    InstallStream,
+    LookForReply,
+    OpenCanary,
+    Probe,
+    RemoveStream,
+    Reply,
+    StirCanary,
+)
+from haproxy_voip.proxy.events import CanaryClosed, CanaryOpened, Command, Looked, ProbeRefused, ProbeReply
 from haproxy_voip.proxy.facts import SessionFailed
 from haproxy_voip.proxy.node import Node
 from haproxy_voip.sip.digest import AuthenticationSession
@@ -321,6 +330,8 @@ class Stage:
                     self._deliver(flow, data)
                 case Probe(backend, data):
                     self._probe(backend, data)
+                case LookForReply(backend, number):
+                    self.feed(Looked(backend, number))
                 case OpenCanary(backend):
                     if backend not in self.dead | self.frozen:
                         self.feed(CanaryOpened(backend))
@@ -331,7 +342,7 @@ class Stage:
                     self.removed.append(stream)
                 case Reply():
                     self.replies.append(output)
-                case CloseCanary() | Open() | Close():
+                case StirCanary() | CloseCanary() | Open() | Close():
                     pass
                 case _:
                     assert self.mistakes_expected or not isinstance(output, SessionFailed), output

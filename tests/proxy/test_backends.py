@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from haproxy_voip.cluster.canary import STIR_SECONDS
 from haproxy_voip.cluster.detector import BackendDown, BackendUp
 from haproxy_voip.cluster.pool import Admin
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.proxy.backends import Backends, Canary, Judgement, Returned, Verdict
-from haproxy_voip.proxy.effects import CloseCanary, OpenCanary, Probe
+from haproxy_voip.proxy.effects import CloseCanary, LookForReply, OpenCanary, Probe, StirCanary
 from haproxy_voip.proxy.facts import BackendRestarted
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.sip.message import Request, parse, response_to
@@ -37,6 +38,8 @@ class Watched:
                 assert isinstance(options, Request)
                 answer = response_to(options, 404, None, "t").encode()
                 self.take(self.backends.answered(item.backend, answer, self.now))
+            elif isinstance(item, LookForReply):
+                self.take(self.backends.looked(item.backend, item.number, self.now))
             elif isinstance(item, OpenCanary):
                 self.take(self.backends.canary_opened(item.backend, self.now))
 
@@ -131,3 +134,14 @@ def test_no_two_probes_look_like_one_sent_again() -> None:
     watched.run(1.0)
     probes = [parse(probe.data) for probe in watched.judged if isinstance(probe, Probe)]
     assert len({probe.call_id for probe in probes}) == len(probes) > 20
+
+
+def test_what_is_said_on_a_canary_is_a_request_over_tcp() -> None:
+    watched = Watched()
+    watched.run(STIR_SECONDS + 1.0)
+    [stir] = [item for item in watched.judged if isinstance(item, StirCanary) and item.backend == "alpha"]
+    request = parse(stir.data)
+    assert isinstance(request, Request) and request.method == "OPTIONS"
+    assert (request.get("via") or "").startswith("SIP/2.0/TCP 127.0.0.10:5060;")
+    probes = [item.data for item in watched.judged if isinstance(item, Probe)]
+    assert all(request.call_id != parse(data).call_id for data in probes)

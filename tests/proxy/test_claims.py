@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from haproxy_voip.proxy.claims import GROUP_SECONDS
 from haproxy_voip.proxy.survival import REBUILD_SECONDS
 from haproxy_voip.sip.message import Request
 from tests.proxy.conversation import (
@@ -205,7 +206,7 @@ def test_one_call_and_two_legs_of_that_name_claim_nothing() -> None:
     invited = call.invited()
     doubtful(stage, "beta", "1001", "1002")
     doubtful(stage, "beta", "1001", "1003")
-    stage.beta.answer(invited, 480)
+    stage.beta.answer(invited, 486)
     hung_up(call.caller)
     stage.pass_time(REBUILD_SECONDS)
     hung_up(call.callee, stranger.callee)
@@ -230,6 +231,25 @@ def test_another_offer_than_the_phone_has_answered_is_a_doubt() -> None:
     stage.beta.answer(call.invited(), 100)
     doubtful(stage, "beta", "1001", "1002", body=sdp(stage.beta, 9502, formats="9"))
     assert joined(stage, call.caller, call.callee) and silent(call.callee)
+
+
+def test_an_offer_of_more_than_the_two_agreed_on_is_none() -> None:
+    """Asterisk's `direct_media`: its re-INVITEs offer only the codecs in use, the next server's INVITE all it has."""
+    stage = theatre(USERS)
+    call = converse(stage)
+    for talk in (call.ours, call.theirs):
+        party = talk.caller if talk is call.theirs else talk.callee
+        phone = talk.callee if talk is call.theirs else talk.caller
+        ask = talk.by_caller if talk is call.theirs else talk.by_callee
+        request = ask("INVITE", sdp(party, 9100, formats="0"))
+        _, answer = talk.across(request, 200, sdp(phone, formats="0"))
+        talk.ack_of(request, answer)
+    stage.kill("alpha")
+    call.claimed("beta", sdp(stage.beta, 9502, formats="8 0 3"))
+    assert call.theirs.ok is not None and b"RTP/AVP 0\r\n" in call.theirs.ok.body
+    call.carried("beta")
+    assert silent(call.caller, call.callee)
+    call.hang_up()
 
 
 @pytest.mark.parametrize("body", [b"v=nonsense\r\n", b"\0"])
@@ -291,7 +311,22 @@ def test_one_that_had_put_the_caller_through_may_not_until_it_finds_the_same_age
     claim(stage, "beta", "1001", "1002")
     stage.beta.take(200)
     assert nobody_is_joined(stage) and silent(call.caller, call.callee)
+    stage.pass_time(GROUP_SECONDS)
     assert rung(stage, "beta", "1001", "1003")
+
+
+def test_the_rest_of_a_group_is_not_rung_for_a_moment_when_the_agent_is_found_first() -> None:
+    """Asterisk 16 calls the next phone of a ring group before it has seen that the first one answered."""
+    stage = theatre(USERS)
+    call = converse(stage, dialled="600")
+    prove(call)
+    stage.kill("alpha")
+    call.rebuilt()
+    doubtful(stage, "beta", "1001", "1003")
+    assert rung(stage, "beta", "1004", "1003")
+    call.caller.request("INVITE", "sip:1002@voip.test", body=sdp(call.caller, 7100))
+    assert stage.beta.take_request("INVITE")
+    assert rung(stage, "beta", "1001", "1002")  # a new call of the same caller
 
 
 def test_a_phone_whose_caller_comes_under_a_name_of_the_backends_making_does_not_ring() -> None:

@@ -15,6 +15,7 @@ SAMPLES: dict[str, object] = {
     "str": "some words",
     "str | None": None,
     "int": 3,
+    "bool": False,
     "float": 1.5,
     "dict[str, int]": {"calls": 2},
 }

@@ -368,18 +368,6 @@ def test_when_the_call_is_over_nothing_is_learnt() -> None:
         subject.hear(message(sdp(stage.alpha)), Side.CLIENT)
 
 
-def test_an_equal_offer_is_one_with_the_same_codecs() -> None:
-    stage = calm()
-    subject = media(stage)
-    subject.hear(message(sdp(stage.alpha)), Side.BACKEND)
-    former = subject.described(Side.BACKEND)
-    assert subject.same_offer(message(sdp(stage.beta, 1234)), former)
-    assert not subject.same_offer(message(sdp(stage.beta, formats="9")), former)
-    assert not subject.same_offer(message(b""), former)
-    assert not subject.same_offer(message(b"bad"), former)
-    assert subject.same_offer(message(b""), None)
-
-
 @pytest.mark.parametrize(
     ("kind", "body", "found"),
     [

@@ -13,6 +13,7 @@ from haproxy_voip.proxy.pairing import ANSWERED_WITHIN_SECONDS, conversations
 from haproxy_voip.rtp.fingerprint import Print
 from tests.proxy.conversation import (
     Conversation,
+    Told,
     calls_of,
     converse,
     dial,
@@ -43,8 +44,9 @@ def up(talk: Talk, port: int, after: float = 0.0, **headers: str) -> Talk:
 
 def found(stage: Stage, heard: dict[int, int] | None = None) -> list[tuple[str, str]]:
     """Who is thought to talk to whom, as callers' and callees' users."""
-    told = heard or {}
-    pairs = conversations(calls_of(stage), lambda stream: told.get(stream))
+    told = Told()
+    told.of = heard or {}
+    pairs = conversations(calls_of(stage), told)
     assert all(pairs[other] is call for call, other in pairs.items())
     return sorted((call.user, other.user) for call, other in pairs.items() if _from_client(call))
 
@@ -100,7 +102,7 @@ def test_two_calls_between_the_same_two_are_told_by_when_they_were_answered() ->
     converse(one)
     one.pass_time(5)
     converse(one, backend_port=9100)
-    pairs = conversations(calls_of(one), lambda stream: None)
+    pairs = conversations(calls_of(one), Told())
     assert len(pairs) == 4
     assert all(abs((call.answered_at or 0) - (other.answered_at or 0)) < 1 for call, other in pairs.items())
 
@@ -198,6 +200,21 @@ def test_what_is_heard_overrules_names() -> None:
     other = up(dial(one, "1003", "600"), 9100)
     callee, third = plan_of(one, call.callee).stream, plan_of(one, other.caller).stream
     assert found(one, {callee: third, third: callee}) == [("1003", "1002")]
+
+
+@pytest.mark.parametrize("elsewhere", ["somebody else", "itself"])
+def test_a_few_words_heard_elsewhere_overrule_names_though_they_prove_nothing_yet(elsewhere: str) -> None:
+    """The callee pressed a digit, and the backend lets it talk to another, or to an echo test, without telling us."""
+    one = stage()
+    call = converse(one)
+    other = up(dial(one, "1003", "600"), 9100)
+    callee = plan_of(one, call.callee).stream
+    listener = callee if elsewhere == "itself" else plan_of(one, other.caller).stream
+    assert found(one) == [("1001", "1002")]
+    voices(one, [(callee, listener)], 0.5, random.Random(4))
+    one.pass_time(1.0)
+    one.kill("alpha")
+    assert nobody_is_joined(one)
 
 
 def test_evidence_that_names_two_partners_names_none() -> None:

@@ -103,6 +103,26 @@ def test_responses_of_our_own_are_numbered_among_the_others() -> None:
     assert not subject.nobody_waits(RAck(3, 5, "INVITE"))
 
 
+@pytest.mark.parametrize(
+    ("method", "fields", "answer"),
+    [("PRACK", {}, 200), ("UPDATE", {"body": True}, 491), ("PRACK", {"body": True}, 491), ("INFO", {}, 487)],
+)
+def test_what_was_on_its_way_to_a_backend_that_dies_is_answered(
+    method: str, fields: dict[str, bool], answer: int
+) -> None:
+    stage = calm()
+    talk = outgoing(stage, supported="100rel")
+    early = talk.provisional(183, body=sdp(talk.callee, 9000), rseq="4711", require="100rel")
+    body = sdp(talk.caller, 7100) if fields else b""
+    rack = {"rack": f"1 {talk.invite.cseq.number} INVITE"} if method == "PRACK" else {}
+    talk.by_caller(method, body, early=early, **rack)
+    talk.callee.take_request(method)
+    stage.kill("alpha")
+    stage.beta.take_request("INVITE")
+    talk.caller.take_response(answer)
+    assert all(one.status == 100 for one in talk.caller.inbox)  # type: ignore[union-attr]
+
+
 def test_it_remembers_no_more_than_is_ever_needed() -> None:
     subject = Reliable()
     for number in range(1, 3 * MAX_RELIABLE):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from haproxy_voip.proxy.facts import CallEnded, CallMoved, CallStranded
+from haproxy_voip.proxy.facts import CallEnded, CallMoved, CallStaysJoined
 from haproxy_voip.proxy.survival import REBUILD_SECONDS
 from haproxy_voip.sip.message import Request
 from tests.proxy.conversation import (
@@ -27,7 +27,7 @@ from tests.proxy.talk import Talk, incoming, leave_nothing, outgoing, sdp
 
 
 def reasons(stage: Stage) -> list[str]:
-    return [fact.reason for fact in stage.facts if isinstance(fact, CallEnded | CallStranded)]
+    return [fact.reason for fact in stage.facts if isinstance(fact, CallEnded | CallStaysJoined)]
 
 
 # -- phone to phone -------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_requests_of_a_phone_while_nobody_is_there_may_be_tried_again() -> None:
 # -- the backend does not take it -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [404, 480, 486, 603])
+@pytest.mark.parametrize("status", [403, 486, 500, 603])
 def test_when_the_next_backend_refuses_two_who_are_joined_talk_on_until_one_hangs_up(status: int) -> None:
     stage = theatre()
     call = converse(stage)
@@ -167,8 +167,8 @@ def test_when_the_next_backend_refuses_two_who_are_joined_talk_on_until_one_hang
     leave_nothing(stage)
 
 
-@pytest.mark.parametrize("status", [408, 503])
-def test_one_without_room_is_not_the_last_word(status: int) -> None:
+@pytest.mark.parametrize("status", [404, 408, 480, 503])
+def test_one_without_room_or_that_does_not_know_them_is_not_the_last_word(status: int) -> None:
     stage = theatre()
     call = converse(stage)
     stage.kill("alpha")
@@ -277,7 +277,19 @@ def test_only_the_codecs_in_use_are_offered_again() -> None:
     talk.hang_up()
 
 
-@pytest.mark.parametrize("status", [404, 480, 486, 600])
+@pytest.mark.parametrize("status", [404, 480])
+def test_when_all_others_do_not_know_the_number_two_who_are_joined_talk_on(status: int) -> None:
+    stage = theatre()
+    call = converse(stage)
+    stage.kill("alpha")
+    for backend in ("beta", "charlie"):
+        stage.backends[backend].answer(call.invited(backend), status)
+    stage.pass_time(60)
+    assert joined(stage, call.caller, call.callee) and silent(call.caller, call.callee)
+    assert reasons(stage) == [f"charlie answered {status}"]
+
+
+@pytest.mark.parametrize("status", [403, 486, 500, 600])
 def test_who_is_alone_is_hung_up_when_the_next_backend_refuses(status: int) -> None:
     stage = theatre()
     talk = outgoing(stage).established()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from haproxy_voip.sip.message import Request, Response
+from tests.proxy.conversation import claim, converse, ring, theatre
 from tests.proxy.stage import Peer, Stage
 from tests.proxy.talk import Talk, answer_all, incoming, leave_nothing, sdp
 
@@ -327,3 +328,22 @@ def test_with_no_backend_left_the_ringing_stops() -> None:
     talk.callee.answer(talk.invited, 487)
     assert answer_all(stage, "BYE") == 0
     leave_nothing(stage)
+
+
+def test_a_hidden_caller_is_not_joined_to_a_leg_that_somebody_else_rings() -> None:
+    """Nothing tells two of them apart: it may be anybody's call (seed 123)."""
+    stage = Stage()
+    talk = incoming(stage, from_="<sip:anonymous@anonymous.invalid>;tag=first")
+    talk.provisional(180)
+    stage.kill("alpha")
+    claimed(talk, from_="<sip:anonymous@anonymous.invalid>;tag=second")
+    assert talk.callee.take_request("INVITE") is not talk.invited
+
+
+def test_of_two_callers_of_one_name_the_one_who_is_heard_already_may_be_meant() -> None:
+    stage = theatre(("1001", "1002"))
+    talking = converse(stage, name="+431234")
+    ring(stage, "alpha", "+431234", "1002", port=9100)
+    stage.kill("alpha")
+    claim(stage, "beta", "+431234", "1002")
+    assert talking.callee.take_request("INVITE")

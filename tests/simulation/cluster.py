@@ -53,6 +53,7 @@ class Cluster:
         self.world.readers.append(_no_mistake)
         self.trust = trust
         self.opaque = opaque  # whether the backends pass nothing on that would show what belongs together
+        self.residents = 0  # contacts at each backend that are not the proxy's
         self._media_ports = itertools.count(FIRST_MEDIA_PORT, 2)
         self.phones: dict[str, Phone] = {}
         self._chances = iter(range(seed * SPREAD, (seed + 1) * SPREAD))

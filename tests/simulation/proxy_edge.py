@@ -12,8 +12,17 @@ from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
 from haproxy_voip.core.events import StreamClosed, StreamOpened
 from haproxy_voip.embedded.phone_call import PhoneCall
-from haproxy_voip.proxy.effects import CloseCanary, InstallStream, OpenCanary, Probe, RemoveStream, Reply
-from haproxy_voip.proxy.events import CanaryClosed, CanaryOpened, Command, MediaReport, ProbeRefused, ProbeReply
+from haproxy_voip.proxy.effects import (
+    CloseCanary,
+    InstallStream,
+    LookForReply,
+    OpenCanary,
+    Probe,
+    RemoveStream,
+    Reply,
+    StirCanary,
+)
+from haproxy_voip.proxy.events import CanaryClosed, CanaryOpened, Command, Looked, MediaReport, ProbeRefused, ProbeReply
 from haproxy_voip.proxy.node import Node
 from haproxy_voip.rtp.flow import Counters, Party, StreamPlan
 from tests.simulation.wires import End
@@ -46,6 +55,8 @@ class ProxyEdge:
         handlers: dict[type, Callable[[Any], None]] = {
             Probe: self._probe,
             OpenCanary: self._open_canary,
+            LookForReply: self._look_for_reply,
+            StirCanary: lambda effect: None,  # nobody here closes what is idle
             CloseCanary: self._close_canary,
             InstallStream: self._install,
             RemoveStream: self._remove,
@@ -60,6 +71,10 @@ class ProxyEdge:
         event = Command(self._last_command, command, arguments)
         self._world.act(self.name, lambda now: self.node.receive(event, now))
         return self.replies.pop(self._last_command)
+
+    def tell(self, event: object) -> None:
+        """As the relay does."""
+        self._receive(event)
 
     # -- probes --------------------------------------------------------------------------------------
 
@@ -78,6 +93,10 @@ class ProxyEdge:
     def _probe(self, effect: Probe) -> None:
         socket, local = self._probes[effect.backend]
         self._world.send_datagram(socket, local, self._backends[effect.backend].address, effect.data)
+
+    def _look_for_reply(self, effect: LookForReply) -> None:
+        """What has arrived is handed in at once, unless the process sleeps."""
+        self._world.after(0.0, lambda: self._receive(Looked(effect.backend, effect.number)))
 
     # -- canaries ------------------------------------------------------------------------------------
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from haproxy_voip.embedded.facts import PhoneHeardRinging, PhoneMediaChanged
+from haproxy_voip.embedded.facts import PhoneAnswered, PhoneHeardRinging, PhoneMediaChanged
 from haproxy_voip.proxy.facts import BackendDown, FailoverRecord
-from tests.simulation.cluster import BACKENDS, UP_LIMIT, Cluster
+from tests.simulation.cluster import BACKENDS, UP_LIMIT, Cluster, last_call
 from tests.simulation.weather import STORM
 
 pytestmark = pytest.mark.simulation
@@ -88,6 +88,19 @@ def test_a_call_survives_one_backend_after_the_other(cluster: Cluster) -> None:
     assert ours.up and theirs.up and cluster.both_hear(ours, theirs) and cluster.pbx("alpha").calls == 1
 
 
+def test_a_call_goes_back_to_a_backend_that_failed_it_before_it_was_answered(cluster: Cluster) -> None:
+    """Seed 448 of the storms: alpha was cut off while it rang, and is well again; beta and charlie die."""
+    cluster.world.partition("proxy", "alpha")
+    ours, theirs = cluster.talk("1001", "1002")
+    assert cluster.pbx("beta").calls == 1
+    cluster.world.heal("proxy", "alpha")
+    cluster.world.run(5)
+    for name in ("charlie", "beta"):
+        cluster.world.kill(name)
+        cluster.world.run(2)
+    assert ours.up and theirs.up and cluster.pbx("alpha").calls == 1 and cluster.both_hear(ours, theirs)
+
+
 def test_when_no_backend_is_left_the_two_talk_on_until_one_hangs_up(cluster: Cluster) -> None:
     ours, theirs = cluster.talk("1001", "1002")
     for name in BACKENDS:
@@ -97,6 +110,72 @@ def test_when_no_backend_is_left_the_two_talk_on_until_one_hangs_up(cluster: Clu
     cluster.act("1002", "hang_up", theirs)
     cluster.world.run(2)
     assert ours.over and theirs.over and not cluster.proxy.plans
+
+
+@pytest.mark.parametrize("between", [0.0, 0.0003, 0.002, 0.05, 0.3])
+def test_a_call_survives_two_backends_that_die_at_once_or_nearly(cluster: Cluster, between: float) -> None:
+    ours, theirs = cluster.talk("1001", "1002")
+    cluster.world.kill("alpha")
+    cluster.world.run(between)
+    cluster.world.kill("beta")
+    cluster.world.run(5)
+    assert ours.up and theirs.up and cluster.both_hear(ours, theirs) and cluster.pbx("charlie").calls == 1
+
+
+def test_a_backend_that_wakes_up_ends_its_part_of_the_calls_that_left_it(cluster: Cluster) -> None:
+    ours, theirs = cluster.talk("1001", "1002")
+    cluster.world.freeze("alpha")
+    cluster.world.run(5)
+    cluster.world.thaw("alpha")
+    cluster.world.run(5)
+    assert cluster.pbx("alpha").calls == 0 and cluster.pbx("beta").calls == 1
+    assert ours.up and theirs.up and cluster.both_hear(ours, theirs)
+
+
+@pytest.mark.parametrize("method", ["hold", "resume"])
+@pytest.mark.parametrize("before", [0.0, 0.0002, 0.0004, 0.0007, 0.001, 0.002])
+def test_a_call_survives_that_is_held_or_resumed_when_its_backend_dies(method: str, before: float) -> None:
+    cluster = Cluster(4)
+    cluster.registered("1001", "1002")
+    ours, theirs = cluster.talk("1001", "1002")
+    if method == "resume":
+        cluster.act("1001", "hold", ours)
+        cluster.world.run(1)
+    cluster.act("1001", method, ours)
+    cluster.world.run(before)
+    cluster.world.kill("alpha")
+    cluster.world.run(10)  # whoever was refused with 491 asks again
+    assert ours.up and theirs.up and cluster.pbx("beta").calls == 1
+    cluster.act("1001", "resume", ours)
+    cluster.world.run(6)
+    assert cluster.both_hear(ours, theirs)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.0003, 0.0006, 0.001, 0.002, 0.005, 0.05])
+@pytest.mark.parametrize("who", ["1001", "1002"])
+def test_who_hangs_up_while_the_call_is_built_anew_leaves_nothing(who: str, after: float) -> None:
+    cluster = Cluster(5)
+    cluster.registered("1001", "1002")
+    ours, theirs = cluster.talk("1001", "1002")
+    cluster.world.kill("alpha")
+    cluster.world.run_until(lambda: bool(cluster.facts("proxy", BackendDown)), 1.0)
+    cluster.world.run(after)
+    cluster.act(who, "hang_up", ours if who == "1001" else theirs)
+    cluster.world.run(3)
+    assert ours.over and theirs.over and not cluster.proxy.plans and cluster.pbx("beta").calls == 0
+
+
+@pytest.mark.parametrize("before", [0.0, 0.0002, 0.0004, 0.0006, 0.001])
+def test_a_call_survives_that_was_answered_and_not_acknowledged_yet(before: float) -> None:
+    cluster = Cluster(6)
+    cluster.registered("1001", "1002", answer_after=0.1)
+    ours = cluster.call("1001", "1002")
+    cluster.world.run_until(lambda: bool(cluster.facts("1002", PhoneAnswered)), UP_LIMIT)
+    cluster.world.run(before)
+    cluster.world.kill("alpha")
+    cluster.world.run(5)
+    theirs = last_call(cluster.phones["1002"])
+    assert ours.up and theirs.up and cluster.both_hear(ours, theirs) and cluster.pbx("beta").calls == 1
 
 
 @pytest.mark.parametrize("seed", range(5))

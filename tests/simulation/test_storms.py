@@ -1,4 +1,4 @@
-"""A thousand histories: whatever dies, freezes or is cut off, and in whatever weather, the invariants hold.
+"""Five hundred histories: whatever dies, freezes or is cut off, and in whatever weather, the invariants hold.
 
 In every history: no address crosses the proxy, no two streams share a port, calls go only to backends that are up,
 every call ends at the phones, everybody is registered where they should be when all is mended. In those where one
@@ -17,7 +17,7 @@ from tests.simulation import storms
 
 pytestmark = pytest.mark.simulation
 
-HISTORIES = 1000
+HISTORIES = 500
 AT_ONCE = 25  # histories in one test, so that several processes share the work
 
 
