@@ -1,6 +1,6 @@
-"""What people who talk hear when the server their call is on is killed or freezes.
+"""What people who talk hear when the server their call is on is killed or freezes, or is drained with `--move`.
 
-    python benchmarks/survival.py [--calls 1,20] [--rounds 5] [--failures kill,freeze]
+    python benchmarks/survival.py [--calls 1,20] [--rounds 5] [--failures kill,freeze,drain] [--relay userspace]
 
 The proxy and three embedded PBXes, which carry the media of their calls, are processes of their own; the phones are
 all in this one. Each sends a tone of its own every 20 ms and knows the other's. The server all calls are on gets
@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import uvloop
 
 from haproxy_voip.core.credential import Credential
+from haproxy_voip.edge.control_client import request
 from haproxy_voip.embedded.demo_cluster import DOMAIN, Cluster
 from haproxy_voip.embedded.demo_phone import DemoPhone
 from haproxy_voip.embedded.facts import PhoneAnswered, PhoneEnded
@@ -40,8 +41,13 @@ PATIENCE = 15.0
 BEFORE, AFTER = 0.1, 1.0  # seconds looked at around a failure
 ASK_EVERY = 0.02
 FAILURES = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
+DRAIN = "drain"
 # Seconds, p50 and p99 that the project promises; None: nothing is promised.
-TARGETS: dict[str, tuple[float | None, float]] = {"kill": (0.040, 0.100), "freeze": (None, 0.150)}
+TARGETS: dict[str, tuple[float | None, float | None]] = {
+    "kill": (0.040, 0.100),
+    "freeze": (None, 0.150),
+    DRAIN: (None, None),  # no packet is lost; what remains is what `undisturbed` has
+}
 
 
 Status = dict[str, Any]
@@ -103,9 +109,14 @@ class Scene:
         expected = sum(int(row["calls"]) for row in status["backends"])
         pid = self.cluster.pids()[active]
         failed_at = monotonic()
-        os.kill(pid, FAILURES[figures.failure])
-        down = await self._told("BackendDown", failed_at, 1, backend=active)
-        moved = await self._told("CallMoved", failed_at, expected, old=active)
+        if figures.failure == DRAIN:
+            arguments = {"name": active, "move": "yes"}
+            await _in_thread(lambda: request(self.cluster.control, "drain", arguments))
+            down = failed_at
+        else:
+            os.kill(pid, FAILURES[figures.failure])
+            down = await self._told("BackendDown", failed_at, 1, backend=active)
+        moved = await self._told("CallCarried", failed_at, expected)
         await asyncio.sleep(max(0.0, moved + AFTER - monotonic()))
         for pair in self.pairs:
             if all(phone.phone.calls for phone in pair):
@@ -115,11 +126,13 @@ class Scene:
                 )
         figures.detected.append(down - failed_at)
         figures.carried.append(moved - failed_at)
-        figures.signals.append(str(self.cluster.facts("BackendDown", failed_at)[0].fields["signal"]))
+        figures.signals += [str(told.fields["signal"]) for told in self.cluster.facts("BackendDown", failed_at)]
         ended = sum(phone.heard_of((PhoneEnded,), 0.0) for phone in self.phones) // 2
         figures.lost += ended - self.ended
         self.ended = ended
-        if figures.failure == "freeze":
+        if figures.failure == DRAIN:
+            await _in_thread(lambda: request(self.cluster.control, "ready", {"name": active}))
+        elif figures.failure == "freeze":
             os.kill(pid, signal.SIGCONT)
         else:
             self.cluster.start_backend(active)
@@ -213,11 +226,13 @@ def main() -> int:
     parser.add_argument("--calls", default="1,20", help=f"how many at a time, at most {CALLS_MAX}")
     parser.add_argument("--rounds", type=int, default=5, help="of each kind of failure")
     parser.add_argument("--failures", default="kill,freeze")
+    parser.add_argument("--relay", default="auto", help="media.relay of the proxy: auto, kernel or userspace")
     options = parser.parse_args()
     rows: list[Figures] = []
     print(f"milliseconds from the failure; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     for calls in map(int, options.calls.split(",")):
-        cluster = Cluster({_user(number): _password(_user(number)) for number in range(2 * calls)})
+        users = {_user(number): _password(_user(number)) for number in range(2 * calls)}
+        cluster = Cluster(users, options.relay)
         try:
             cluster.start()
             rows += uvloop.run(measure(cluster, calls, options.failures.split(","), options.rounds))

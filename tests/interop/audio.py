@@ -109,6 +109,7 @@ class Ear:
     sources: dict[Address, int] = field(default_factory=dict)  # who sent how many packets
     digits: str = ""  # DTMF heard, each digit once
     sent: int = 0
+    kind: int = PCMU  # payload type of what it sends and keeps
     _to_press: deque[bytes] = field(default_factory=deque)  # event payloads, one per packet
     _digit_started: int = 0  # RTP timestamp of the digit being sent
     _last_digit: int = -1  # RTP timestamp of the digit heard last
@@ -117,9 +118,10 @@ class Ear:
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in self.local[0] else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.bind(self.local)
-        self.local = self._socket.getsockname()
+        self.local = self._socket.getsockname()[:2]
         self._thread = threading.Thread(target=self._run, name=f"ear {self.local}")
         self._thread.start()
 
@@ -139,6 +141,11 @@ class Ear:
             for _ in range(END_PACKETS):
                 self._to_press.append(_event(code, DIGIT_PACKETS * SAMPLES_PER_PACKET, end=True))
             self._to_press.extend([b""] * (DIGIT_PACKETS - END_PACKETS))
+
+    def sound(self) -> bytes:
+        """What it sends again and again; whole packets."""
+        # 8000 Hz / 160 samples: every multiple of 50 Hz fits a packet in whole periods; others repeat after 1 s.
+        return encode_ulaw(tone(self.frequency, 1.0))
 
     def samples(self) -> list[int]:
         """All that was heard so far."""
@@ -161,8 +168,7 @@ class Ear:
     def _run(self) -> None:
         """Packets out on the beat; between two beats, whatever comes in."""
         assert self._socket is not None
-        # 8000 Hz / 160 samples: every multiple of 50 Hz fits a packet in whole periods; others repeat after 1 s.
-        sound = encode_ulaw(tone(self.frequency, 1.0))
+        sound = self.sound()
         beat = time.monotonic()
         while not self._ended.is_set():
             if self.remote is not None:
@@ -172,8 +178,8 @@ class Ear:
 
     def _next_packet(self, sound: bytes) -> bytes:
         timestamp = self.sent * SAMPLES_PER_PACKET
-        kind = PCMU
-        offset = timestamp % RATE
+        kind = self.kind
+        offset = timestamp % len(sound)
         payload = sound[offset : offset + SAMPLES_PER_PACKET]
         event = self._to_press.popleft() if self._to_press else b""
         if event:
@@ -206,7 +212,7 @@ class Ear:
                 self.remote = source
 
     def _hear(self, kind: int, timestamp: int, payload: bytes) -> None:
-        if kind == PCMU:
+        if kind == self.kind:
             self.heard.append(payload)
         elif kind == EVENTS and payload and timestamp != self._last_digit:
             self._last_digit = timestamp

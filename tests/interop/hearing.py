@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tests.interop.audio import PCMU, SAMPLES_PER_PACKET, Address, Ear, decode_ulaw, share
+from tests.interop.audio import SAMPLES_PER_PACKET, Address, Ear, decode_ulaw, share
 
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; the socket module has no name for it
 TIMESPEC = struct.Struct("@qq")
@@ -43,6 +43,11 @@ class TimedEar(Ear):
         """When packets with this tone came."""
         return [packet.at for packet in list(self.packets) if begin <= packet.at <= end and packet.holds(frequency)]
 
+    def mixed(self, frequency: float, begin: float) -> float:
+        """The share of a tone in all that came since: others may sound with it."""
+        payloads = [packet.payload for packet in list(self.packets) if packet.at >= begin]
+        return share(decode_ulaw(b"".join(payloads)), frequency)
+
     def gap(self, frequency: float, begin: float, end: float) -> float:
         """The longest time between two packets with this tone; undisturbed it is 0.02 s."""
         times = [begin, *self.times_of(frequency, begin, end), end]
@@ -78,7 +83,7 @@ class TimedEar(Ear):
         _, kind, sequence, timestamp, ssrc = struct.unpack_from("!BBHII", data)
         self.sources[source] = self.sources.get(source, 0) + 1
         self._hear(kind & 0x7F, timestamp, data[12:])
-        if kind & 0x7F == PCMU:
+        if kind & 0x7F == self.kind:
             self.packets.append(Packet(at, ssrc, sequence, timestamp, data[12:]))
         if self.remote is None:
             self.remote = source

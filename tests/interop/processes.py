@@ -81,6 +81,10 @@ class Process:
         self.signal(signal.SIGSTOP)
         return at
 
+    def is_frozen(self) -> bool:
+        """Whether it stands still by now: a busy processor finishes what it has begun."""
+        return Path(f"/proc/{self.group}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from haproxy_voip.core.address import Address
 from haproxy_voip.edge.control_client import ControlError, request
 from tests.interop.certificate import write_certificate
 from tests.interop.processes import Process, ProcessError, tail
@@ -39,6 +40,7 @@ class ProxySetting:
     addresses: Sequence[str] = (ADDRESS,)
     tls: bool = False
     media_ports: str = "20000-27999"
+    relay: str = "auto"
     lines: Sequence[str] = ()  # more of the configuration, as it is
 
 
@@ -92,6 +94,12 @@ class Proxy:
         if "Traceback" in self.text():
             raise ProcessError(f"the proxy met an error of its own\n{self.text()[-8000:]}")
 
+    def kill(self) -> float:
+        """SIGKILL; `start` brings it back. Returns the monotonic time of the kill."""
+        assert self.process is not None
+        process, self.process = self.process, None
+        return process.kill()
+
     def text(self) -> str:
         """Its log so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -104,11 +112,11 @@ class Proxy:
 
     def status(self) -> Status:
         """What `haproxy-voip status --json` prints. Raises ControlError while it does not listen."""
-        return request(self._control, "status", {})
+        return request(self.control, "status", {})
 
     def command(self, *words: str) -> Status:
         """Runs `haproxy-voip drain NAME` and the like as an operator does; returns what it prints."""
-        argv = [str(COMMAND), *words, "--control", str(self._control), "--json"]
+        argv = [str(COMMAND), *words, "--control", str(self.control), "--json"]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
         if done.returncode != 0:
             raise ProcessError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr}\n{tail(self.log)}")
@@ -153,7 +161,8 @@ class Proxy:
     # -- its files --------------------------------------------------------------------------------------
 
     @property
-    def _control(self) -> Path:
+    def control(self) -> Path:
+        """Its control socket."""
         return self.folder / "control.sock"
 
     @property
@@ -162,17 +171,19 @@ class Proxy:
 
     def _write_files(self) -> None:
         setting = self.setting
-        listen = [f"{transport}:{address}:{SIP_PORT}" for address in setting.addresses for transport in ("udp", "tcp")]
+        places = [str(Address(address, SIP_PORT)) for address in setting.addresses]
+        listen = [f"{transport}:{place}" for place in places for transport in ("udp", "tcp")]
         lines = ["proxy:", f"  domain: {REALM}", f"  digest: [{setting.digest}]"]
         if setting.tls:
-            listen += [f"tls:{address}:{TLS_PORT}" for address in setting.addresses]
+            listen += [f"tls:{Address(address, TLS_PORT)}" for address in setting.addresses]
             lines.append("  tls: {certificate: tls.crt, key: tls.key}")
             write_certificate(self.certificate, self.folder / "tls.key", [REALM, *setting.addresses])
         lines.append(f"  sip: {{listen: {json.dumps(listen)}}}")
         lines += ["users: users.yaml", "backends:"]
         lines += [f'  {server.name}: {{sip: "udp:{server.address}:{SIP_PORT}"}}' for server in self.servers]
-        lines += [f"registration: {setting.registration}", f"media: {{ports: {setting.media_ports}}}"]
-        lines += [f"control: {self._control}", *setting.lines]
+        lines += [f"registration: {setting.registration}"]
+        lines += [f"media: {{ports: {setting.media_ports}, relay: {setting.relay}}}"]
+        lines += [f"control: {self.control}", *setting.lines]
         self._file.write_text("\n".join(lines) + "\n")
         users = self.folder / "users.yaml"
         rows = [f'  "{user}": {{password: {password(str(user))}}}' for user in range(1001, 1001 + setting.users)]

@@ -11,7 +11,7 @@ from tests.interop.handset import Call, Handset
 from tests.interop.hearing import TimedEar
 from tests.interop.parties import CALLEE, CALLER, answer, call, register
 from tests.interop.processes import wait_until
-from tests.interop.proxy import Proxy
+from tests.interop.proxy import Proxy, ProxySetting
 from tests.interop.servers import Asterisk
 
 BEFORE = 0.5  # seconds of undisturbed talk that must be known before a server fails
@@ -74,13 +74,14 @@ def no_calls(proxy: Proxy, *servers: Asterisk) -> None:
         wait_channels(server, 0)
 
 
+@pytest.mark.parametrize("relay", ["auto", "userspace"])
 @pytest.mark.parametrize(("fail", "longest"), SUDDEN)
 def test_two_who_talk_to_each_other_hardly_notice(
     alpha: Asterisk, beta: Asterisk, start_proxy: StartProxy, start_sipp: StartSipp,
-    caller_ear: TimedEar, callee_ear: TimedEar, fail: Fail, longest: float,
+    caller_ear: TimedEar, callee_ear: TimedEar, fail: Fail, longest: float, relay: str,
 ) -> None:  # fmt: skip
     """SIPp fails at any message it does not expect, so neither phone is asked anything but the BYE at the end."""
-    proxy = start_proxy(alpha, beta)
+    proxy = start_proxy(alpha, beta, setting=ProxySetting(relay=relay))
     for user, address in (("1001", CALLER), ("1002", CALLEE)):
         start_sipp(register(user, address, proxy.address)).wait()
     proxy.wait_registered(2)

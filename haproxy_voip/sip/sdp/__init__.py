@@ -5,7 +5,7 @@
 """
 
 from haproxy_voip.sip.sdp.body import locate_sdp, replace_sdp
-from haproxy_voip.sip.sdp.comparison import answer_fits, codecs, codecs_equal, keys_equal
+from haproxy_voip.sip.sdp.comparison import answer_fits, codecs, codecs_cover, codecs_equal, keys_equal
 from haproxy_voip.sip.sdp.description import Description, Direction, MediaSection
 from haproxy_voip.sip.sdp.origin import OriginKeeper
 from haproxy_voip.sip.sdp.reading import parse
@@ -19,6 +19,7 @@ __all__ = [
     "Rewrite",
     "answer_fits",
     "codecs",
+    "codecs_cover",
     "codecs_equal",
     "keys_equal",
     "locate_sdp",

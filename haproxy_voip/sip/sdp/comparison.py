@@ -55,12 +55,25 @@ def codecs_equal(first: Description, second: Description) -> bool:
     )
 
 
+def codecs_cover(offer: Description, agreed: Description) -> bool:
+    """The same for who talks already, in the terms of `agreed`: the offer may have more formats, but not other ones."""
+    if len(offer.medias) != len(agreed.medias):
+        return False
+    return all(
+        _same_kind(offer, section, agreed, other) and codecs(agreed, other).items() <= codecs(offer, section).items()
+        for section, other in zip(offer.medias, agreed.medias, strict=True)
+    )
+
+
 def _same_media(first: Description, section: MediaSection, second: Description, other: MediaSection) -> bool:
+    return _same_kind(first, section, second, other) and codecs(first, section) == codecs(second, other)
+
+
+def _same_kind(first: Description, section: MediaSection, second: Description, other: MediaSection) -> bool:
     return (
         section.kind == other.kind
         and section.proto.upper() == other.proto.upper()
         and section.rejected == other.rejected
-        and codecs(first, section) == codecs(second, other)
         and _keying(first, section) == _keying(second, other)
     )
 

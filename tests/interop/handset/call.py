@@ -126,13 +126,17 @@ class Call:
         return f"{self.ours};tag={self.tag}"
 
     def session(self) -> str:
-        ear = self.phone.ear
+        ear, camera = self.phone.ear, self.phone.camera
         host, port = ear.local if ear is not None else (self.phone.local[0], 9)
-        return (
-            f"v=0\r\no=- 1 {self._sdp_version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
+        family = "IP6" if ":" in host else "IP4"
+        audio = (
+            f"v=0\r\no=- 1 {self._sdp_version} IN {family} {host}\r\ns=-\r\nc=IN {family} {host}\r\nt=0 0\r\n"
             f"m=audio {port} RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n"
             f"a=fmtp:101 0-16\r\na=ptime:20\r\na={self.direction}\r\n"
         )
+        if camera is None:
+            return audio
+        return audio + f"m=video {camera.local[1]} RTP/AVP {camera.kind}\r\na=rtpmap:{camera.kind} H264/90000\r\n"
 
     def in_dialog(self, method: str, headers: list[str]) -> list[str]:
         self.sequence += 1
@@ -154,15 +158,20 @@ class Call:
         contact = re.search(r"<([^>]+)>", message.get("contact"))
         if contact:
             self.target = contact[1]
-        host = re.search(r"^c=IN IP4 (\S+)", message.body, re.MULTILINE)
+        host = re.search(r"^c=IN IP[46] (\S+)", message.body, re.MULTILINE)
         port = re.search(r"^m=audio (\d+)", message.body, re.MULTILINE)
         if host and port:
             self.audio = (host[1], int(port[1]))
             if self.phone.ear is not None:
                 self.phone.ear.remote = self.audio
+        pictures = re.search(r"^m=video (\d+)", message.body, re.MULTILINE)
+        if host and pictures and self.phone.camera is not None:
+            self.phone.camera.remote = (host[1], int(pictures[1]))
 
     def acknowledge(self, response: Message) -> None:
         """RFC 3261 section 13.2.2.4 for 2xx, 17.1.1.3 for the rest."""
+        if response.status < 300 and not self.phone.acknowledges:
+            return
         if response.status < 300:
             self.phone.send(self.phone.text("ACK", self.target, self._dialog("ACK", response.number), ""))
             return

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import secrets
+import select
 import socket
 import ssl
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from haproxy_voip.core.address import Address as NetworkAddress
 from tests.interop.audio import Address, Ear
 from tests.interop.handset.call import ANSWER_SECONDS, Call
 from tests.interop.handset.message import CHALLENGES, HandsetError, Message, answer_challenge, parse
@@ -28,6 +30,8 @@ class Handset:
     server_port: int = SIP_PORT
     trust: Path | None = None  # PEM file, for TLS
     ear: Ear | None = None
+    camera: Ear | None = None  # offers and sends pictures as well
+    acknowledges: bool = True  # whether a 2xx to its INVITE gets its ACK
     rings: bool = True  # whether a call that comes is answered with 180 at once
     calls: dict[str, Call] = field(default_factory=dict)  # by Call-ID
     local: Address = ("", 0)
@@ -38,6 +42,7 @@ class Handset:
     _thread: threading.Thread | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _answers: dict[tuple[str, int, str], Message] = field(default_factory=dict)  # final, to requests that wait
+    _exclusive: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
 
     # -- its life ---------------------------------------------------------------------------------------
@@ -45,14 +50,14 @@ class Handset:
     def start(self) -> None:
         """Binds or connects."""
         if self.transport == "udp":
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._socket = socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET, socket.SOCK_DGRAM)
             self._socket.bind((self.address, 0))
             self._socket.connect((self.server, self.server_port))
         else:
             stream = socket.create_connection((self.server, self.server_port), ANSWER_SECONDS, (self.address, 0))
             stream.settimeout(None)
             self._socket = stream if self.transport == "tcp" else self._secured(stream)
-        self.local = self._socket.getsockname()
+        self.local = self._socket.getsockname()[:2]
         self._thread = threading.Thread(target=self._read, name=f"handset {self.user}")
         self._thread.start()
 
@@ -122,7 +127,12 @@ class Handset:
     @property
     def contact_line(self) -> str:
         parameter = "" if self.transport == "udp" else f";transport={self.transport}"
-        return f"Contact: <sip:{self.user}@{self.local[0]}:{self.local[1]}{parameter}>"
+        return f"Contact: <sip:{self.user}@{self.place}{parameter}>"
+
+    @property
+    def place(self) -> str:
+        """Its address and port, as they are written in SIP."""
+        return str(NetworkAddress(*self.local))
 
     def wait(self, happened: Callable[[], bool], seconds: float, what: str) -> None:
         """Until it happened. Raises HandsetError with all messages when it does not in time."""
@@ -135,7 +145,7 @@ class Handset:
 
     def text(self, method: str, uri: str, lines: list[str], body: str, branch: str = "") -> str:
         """A request."""
-        via = f"Via: SIP/2.0/{self.transport.upper()} {self.local[0]}:{self.local[1]};rport"
+        via = f"Via: SIP/2.0/{self.transport.upper()} {self.place};rport"
         via += f";branch={branch or 'z9hG4bK' + secrets.token_hex(8)}"
         if body and not any(line.startswith("Content-Type") for line in lines):
             lines = [*lines, "Content-Type: application/sdp"]
@@ -145,7 +155,8 @@ class Handset:
     def send(self, text: str) -> None:
         assert self._socket is not None
         self.trace.append(f"{time.monotonic():.3f} sent\n{text}")
-        self._socket.sendall(text.encode())
+        with self._exclusive:
+            self._socket.sendall(text.encode())
 
     def answer(self, request: Message, status: int, to: str, body: str = "") -> None:
         """A response."""
@@ -200,15 +211,29 @@ class Handset:
         data = b""
         while not self._closed:
             try:
-                more = self._socket.recv(65535)
-            except ConnectionRefusedError:
-                continue  # ICMP: nobody listens there (any more)
+                more = self._receive()
+            except (ConnectionRefusedError, TimeoutError):
+                continue  # ICMP: nobody listens there (any more); or not a whole TLS record yet
             except OSError:
                 return
             if not more and self.transport != "udp":
                 return
             data = more if self.transport == "udp" else data + more
             data = self._split(data)
+
+    def _receive(self) -> bytes:
+        """What came. A TLS connection must not be read and written by two threads at once."""
+        assert self._socket is not None
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return self._socket.recv(65535)
+        if not self._socket.pending():
+            select.select([self._socket], [], [], ANSWER_SECONDS)
+        with self._exclusive:
+            self._socket.settimeout(0.001)
+            try:
+                return self._socket.recv(65535)
+            finally:
+                self._socket.settimeout(None)
 
     def _split(self, data: bytes) -> bytes:
         """Takes the whole messages (RFC 3261 section 18.3); returns what is left."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from haproxy_voip.sip.sdp.comparison import answer_fits, codecs, codecs_equal
+from haproxy_voip.sip.sdp.comparison import answer_fits, codecs, codecs_cover, codecs_equal
 from haproxy_voip.sip.sdp.description import Description
 from haproxy_voip.sip.sdp.reading import parse
 
@@ -56,6 +56,15 @@ def test_addresses_order_spelling_and_direction_may_differ(other: tuple[str, ...
 )
 def test_other_streams_codecs_or_keys_need_an_answer_of_their_own(other: tuple[str, ...]) -> None:
     assert not codecs_equal(offer(*AUDIO), offer(*other))
+
+
+def test_an_offer_covers_what_was_agreed_on_when_it_has_that_and_more() -> None:
+    more = offer("m=audio 9000 RTP/AVP 8 0 3 101", *AUDIO[1:])
+    assert codecs_cover(more, offer(*AUDIO)) and codecs_cover(offer(*AUDIO), offer(*AUDIO))
+    assert not codecs_cover(offer(*AUDIO), more)
+    assert not codecs_cover(offer("m=audio 9000 RTP/AVP 0 101", "a=rtpmap:101 opus/48000/2"), offer(*AUDIO))
+    assert not codecs_cover(offer(*AUDIO, "m=video 4002 RTP/AVP 96"), offer(*AUDIO))
+    assert not codecs_cover(offer("m=audio 0 RTP/AVP 0 101", *AUDIO[1:]), offer(*AUDIO))
 
 
 def test_format_parameters_belong_to_the_codec() -> None:
