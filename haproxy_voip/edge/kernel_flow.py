@@ -26,7 +26,7 @@ from haproxy_voip.rtp.flow import Side
 from haproxy_voip.rtp.sequence import ReceptionState
 
 LAYOUT = 1
-PROGRAM = 1
+PROGRAM = 2
 
 PAYLOAD_TYPES = 128
 PASS_UP = 0xFF  # in `KernelFlow.payload_types`: userspace must decide
@@ -39,6 +39,7 @@ RENUMBER = 1
 PRINTS = 2
 TYPES = 4
 MUX = 8
+FOLLOWS = 16
 
 MAPPED = bytes(10) + b"\xff\xff"
 ENDPOINT = struct.Struct("!16sH2x")
@@ -79,6 +80,9 @@ class KernelFlow:
     mux: bool = False  # RTCP comes to the same port: the payload types that mean RTCP (RFC 5761) are passed up
     clock_hz: int
     prints: bool = False  # sampled payloads are told of, `fingerprint.sampled`
+    # It begins with the packet after `state.reception.highest`. Until that one has come all others are passed up: one
+    # in between may be on its way to userspace, and must not be overtaken.
+    follows: bool = False
     state: FlowState
 
     @property
@@ -137,6 +141,7 @@ def encode(flow: KernelFlow, place: Place) -> bytes:
         | (PRINTS if flow.prints else 0)
         | (TYPES if flow.payload_types is not None else 0)
         | (MUX if flow.mux else 0)
+        | (FOLLOWS if flow.follows else 0)
     )
     return FLOW.pack(
         flags,
@@ -166,6 +171,7 @@ def decode(key: bytes, value: bytes) -> KernelFlow:
         mux=bool(flags & MUX),
         clock_hz=fields[13],
         prints=bool(flags & PRINTS),
+        follows=bool(flags & FOLLOWS),
         state=_state(fields),
     )
 

@@ -10,8 +10,10 @@ its `LegShortcut` installs that as a flow (`kernel_flow`). A flow is a cache:
    the truth no longer: it is recalled, the packet is handled here, and the leg has to settle anew.
 3. Who does not settle for long stays here for longer: `MAX_REST_TICKS`.
 
-No packet is lost or overtaken: what came before a flow was installed waits in the socket and is read after it, as a
-packet that was passed up; what comes after it was recalled finds the leg as the flow has left it.
+No packet is lost or overtaken. A flow is installed when nothing waits in the socket any more, and begins with the
+packet that follows the last one read (`KernelFlow.follows`): if another comes first, one may have slipped in between,
+and all are passed up, in their order, until the flow is recalled. What comes after that finds the leg as the flow has
+left it.
 
 A packet sent by the kernel leaves from an address whose socket is connected to where it goes, so an ICMP error that it
 brings is told to that socket as if the socket had sent it: `Leg.fault` hears of a dead party as soon as ever.
@@ -38,8 +40,13 @@ MAX_REST_TICKS = 500
 CALM_SECONDS = 5.0
 # How soon a leg is looked at again that was not ready: nobody spoke there yet, or its party may not be sent to.
 RETRY_TICKS = 10
-# In one tick: of 50 us each a quarter of it. When a server dies, all its calls' flows have to be made anew.
-INSTALLS_PER_TICK = 100
+# Of the time from tick to tick, for installing flows: 50 us each, and reading what waits there, which has to be done
+# anyway. The later the ticks come, the more there is to do, and the more that helps. One is installed even in no time.
+INSTALLING_SHARE = 0.5
+# And so many seconds at most, because nothing else is done meanwhile.
+MAX_INSTALLING_SECONDS = 0.5
+# Turns of DRAIN_LIMIT packets to empty a socket before its leg is installed. It holds about 280: net.core.rmem_default.
+EMPTYING_TURNS = 32
 
 
 class LegShortcut:
@@ -167,6 +174,7 @@ class KernelCache:
         self._installed: dict[LegShortcut, None] = {}
         self._waiting: dict[LegShortcut, int] = {}  # not in the kernel, and the tick at which to try again
         self._tick = 0
+        self._ticked_at = monotonic()
 
     def __len__(self) -> int:
         return len(self._installed)
@@ -200,13 +208,15 @@ class KernelCache:
     def tick(self, now: float) -> None:
         """Every `TICK_SECONDS`: install what has settled."""
         self._tick += 1
-        left = INSTALLS_PER_TICK
+        until = now + min(INSTALLING_SHARE * (now - self._ticked_at), MAX_INSTALLING_SECONDS)
+        self._ticked_at = now
         for shortcut in [shortcut for shortcut, at in self._waiting.items() if at <= self._tick]:
             if not _ready(shortcut.leg):
                 self._waiting[shortcut] = self._tick + RETRY_TICKS
-            elif left:
-                left -= 1
+            else:
                 self._install(shortcut, now)
+                if monotonic() >= until:
+                    break
 
     def prints(self) -> tuple[list[Print], bool]:
         """What the kernel has heard since it was asked last, and whether that is all."""
@@ -217,8 +227,7 @@ class KernelCache:
 
     def _install(self, shortcut: LegShortcut, now: float) -> None:
         leg = shortcut.leg
-        leg.drain()  # what waits in the socket would be overtaken by what follows
-        flow = _flow_of(shortcut) if _ready(leg) else None
+        flow = _flow_of(shortcut) if _emptied(leg) and _ready(leg) else None
         if flow is None:
             self._waiting[shortcut] = self._tick + RETRY_TICKS
             return
@@ -231,8 +240,17 @@ class KernelCache:
         self._installed[shortcut] = None
         rest = shortcut.rest
         shortcut.entered(flow, now)
-        leg.drain()  # if something came in this moment, it is nobody's fault
+        leg.drain()  # if something came in this moment, the flow is recalled, and it is nobody's fault
         shortcut.rest = rest
+
+
+def _emptied(leg: Leg) -> bool:
+    """Read what waits in its socket; whether that was all."""
+    for _ in range(EMPTYING_TURNS):
+        if not leg.waits():
+            return True
+        leg.drain()
+    return False
 
 
 def _ready(leg: Leg) -> bool:
@@ -263,6 +281,7 @@ def _flow_of(shortcut: LegShortcut) -> KernelFlow | None:
         mux=leg.mux,
         clock_hz=leg.tally.reception.clock_hz,
         prints=leg.look is not None,
+        follows=True,
         state=state,
     )
 

@@ -153,6 +153,16 @@ class Leg:
         """Who alone is heard here, without asking the latch; None as long as it must be asked."""
         return None if self._connecting else self._connected
 
+    def waits(self) -> bool:
+        """Whether something is in the socket that was not read yet."""
+        try:
+            self.sock.recv_into(BUFFER, 1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.fault(error)
+        return True
+
     def read_by(self, reader: Callable[[], None] | None) -> None:
         """Let this be called when there is something to read; None: the way it always was."""
         self._other_reader = reader

@@ -47,7 +47,7 @@
 #define SAMPLED_BELOW (1ULL << 61)
 #define SIGNS 0x8080808080808080ULL
 
-enum { RENUMBER = 1, PRINTS = 2, TYPES = 4, MUX = 8 };
+enum { RENUMBER = 1, PRINTS = 2, TYPES = 4, MUX = 8, FOLLOWS = 16 };
 
 /* IPv4 as IPv4-mapped IPv6; all in network byte order. */
 struct endpoint {
@@ -256,6 +256,11 @@ static __always_inline enum verdict count(struct flow *flow, __u16 sequence, __u
 		return UP;
 	if (renumber && out_step >= MAX_DROPOUT && out_step <= SEQUENCES - MAX_MISORDER)
 		return UP;
+	if (flow->flags & FOLLOWS) {
+		if (step != 1)
+			return UP;	/* one before it may still wait in the socket */
+		flow->flags &= ~FOLLOWS;
+	}
 	flow->packets++;
 	flow->bytes += size;
 	flow->last_arrival = now;

@@ -44,11 +44,12 @@ class Calls:
         self._eligible = eligible
         self._by_backend: dict[str, dict[Call, None]] = {backend.name: {} for backend in shared.config.backends}
         self.claims = Claims()
-        self._errands = Errands(shared.alarms)
-        self.turns = Turns(self._errands)
+        self.errands = Errands(shared.alarms)
+        self.turns = Turns(self.errands)
         self._remembered: dict[str, list[Leg]] = {}
         self._clearances: dict[str, Clearance] = {}  # the backends that are drained of their calls
         self.fingerprints = Fingerprints()
+        self._owners: dict[int, Call] = {}  # of streams, as far as somebody asked
         self.count = 0
 
     # -- coming in ----------------------------------------------------------------------------------
@@ -121,6 +122,8 @@ class Calls:
         """The call ended."""
         if self._by_backend[call.backend].pop(call, call) is None:
             self.count -= 1
+        for stream in call.media.streams:
+            self._owners.pop(stream, None)
         self.claims.settle(call)
 
     # -- drain --move -------------------------------------------------------------------------------
@@ -188,8 +191,6 @@ class Calls:
         for call, partner in self._conversations(alone).items():
             if call.partner is None and call.media.join(partner.media):
                 call.partner, partner.partner = partner, call
-                call.media.cut_off(Side.BACKEND)
-                partner.media.cut_off(Side.BACKEND)
                 outputs += call.media.plans() + partner.media.plans()
                 joined.append(CallJoined(call.token, partner.token, backend, now))
         return [*outputs, *joined]
@@ -283,6 +284,15 @@ class Calls:
 
     def _ask(self, leg: Leg, now: float) -> list[Output]:
         return self._shared.ask(leg.dialog.request("OPTIONS"), leg.flow, Verification(leg), now)[1]
+
+    def carrier_of(self, stream: int) -> str | None:
+        """The backend that carries this stream; None when none does. Asked for every stream of a backend that dies."""
+        if stream not in self._owners:
+            self._owners = {
+                one: call for calls in self._by_backend.values() for call in calls for one in call.media.streams
+            }
+        call = self._owners.get(stream)
+        return call.backend if call is not None and call.answered and call.survival is None else None
 
     def carriers_of(self, streams: tuple[int, ...]) -> dict[str, tuple[int, int]]:
         """The backends that carry these streams -> how many calls these are, and how many answered ones it carries."""

@@ -46,15 +46,23 @@ class Claims:
 
     def __init__(self) -> None:
         self._waiting: dict[Call, None] = {}
+        self._stranded: dict[Call, None] = {}
         self._found: dict[Call, float] = {}  # both its ends are at a backend again, and since when
 
     def wait(self, call: Call) -> None:
         """Its backend died; another one is to carry it."""
         self._waiting[call] = None
+        self._stranded.pop(call, None)
+
+    def strand(self, call: Call) -> None:
+        """It goes on without a backend. One that was asked may yet call the phone for it, too late."""
+        self.settle(call)
+        self._stranded[call] = None
 
     def settle(self, call: Call) -> None:
         """It waits no more."""
         self._waiting.pop(call, None)
+        self._stranded.pop(call, None)
         self._found.pop(call, None)
 
     def found(self, call: Call, now: float) -> None:
@@ -66,7 +74,8 @@ class Claims:
         request = incoming.request
         caller = request.from_.uri.user or "anonymous"
         origins = _being_set_up(caller, request.get(TOKEN_HEADER), here)
-        if not origins and self._rings_others(caller, callee, now):
+        late = any(call.caller_name == caller and call.callee.binding is callee.binding for call in self._stranded)
+        if not origins and (late or self._rings_others(caller, callee, now)):
             return Claim(refuse=True)
         at_phone = [call for call in self._waiting if call.callee.binding is callee.binding]
         named = [call for call in at_phone if call.caller_name == caller]

@@ -356,12 +356,12 @@ class CallMedia:
         elsewhere = place is not None and place != self._places[side]
         if place is not None:
             self._places[side] = place
-        self.cut_off(side)
+        self._cut_off(side)
         for stream in self._streams:
             if stream is not None and elsewhere:
                 self._plan(stream)
 
-    def cut_off(self, side: Side) -> None:
+    def _cut_off(self, side: Side) -> None:
         """Nobody on this side is sent anything, or heard, until its server says anew where it is."""
         for stream in self._streams:
             spot = None if stream is None else stream.spot(side)

@@ -314,12 +314,8 @@ class Node:
         return outputs
 
     def _media_refused(self, event: MediaRefused, now: float) -> list[Output]:
-        if event.side != Side.BACKEND:
-            return []
-        outputs: list[Output] = []
-        for backend in self._calls.carriers_of((event.stream,)):
-            outputs += self._judged(self.backends.media_refused(backend, now), now)
-        return outputs
+        backend = self._calls.carrier_of(event.stream) if event.side == Side.BACKEND else None
+        return [] if backend is None else self._judged(self.backends.media_refused(backend, now), now)
 
     def _ports_taken(self, event: PortsTaken, now: float) -> list[Output]:
         self._inherited |= self._shared.ports.occupy(frozenset(event.ports))

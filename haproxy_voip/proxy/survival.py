@@ -111,7 +111,9 @@ class Survival:
         call.media.forget(Side.BACKEND)
         call.media.comfort(call.partner is None)
         self._shared.alarms.set(call, now + REBUILD_SECONDS)
-        outputs += call.media.plans()
+        if call.partner is None:
+            outputs += self._home.errands.do(lambda one, at: one.media.plans(), call, now)
+        # Of two who are joined nobody hears the backend: the relay is told with what it is told next.
         if call.callee.side is Side.BACKEND:
             call.callee_leg = None
             return outputs + self._rebuild("it goes on at the next backend", now)
@@ -296,15 +298,16 @@ class Survival:
         call, partner = self._call, self._call.partner
         if partner is None or partner.over:
             return call.hang_up(reason, now, but=Side.BACKEND)
-        outputs = self._strand(now)
+        asked = any(one.attempt is not None and not one.attempt.over for one in (call, partner))
+        outputs = self._strand(asked, now)
         if partner.survival is not None:
-            outputs += partner.survival._strand(now)
+            outputs += partner.survival._strand(asked, now)
         return [*outputs, CallStaysJoined(call.token, partner.token, call.backend, reason, now)]
 
-    def _strand(self, now: float) -> list[Output]:
-        """Ask and wait no more."""
+    def _strand(self, asked: bool, now: float) -> list[Output]:
+        """Ask and wait no more; `asked`: a backend was, and has not answered."""
         self._given_up, self._queued = True, False
-        self._home.claims.settle(self._call)
+        (self._home.claims.strand if asked else self._home.claims.settle)(self._call)
         self._shared.alarms.set(self._call, None)
         return self._reckon("joined", now) + self._abandon(now)
 

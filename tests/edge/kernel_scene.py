@@ -77,6 +77,7 @@ def flow_of(case: Case, *ways: Address) -> KernelFlow:
         out_peer=out_peer,
         payload_types=case.conversion,
         mux=case.mux,
+        follows=case.follows,
         clock_hz=CLOCK_HZ,
         state=FlowState(reception=known, outgoing=None if outgoing is None else outgoing.snapshot()),
     )

@@ -54,6 +54,7 @@ class Case:
     renumbered: bool = False
     types: dict[int, int] | None = None  # payload types and what they become; others are not known
     mux: bool = False
+    follows: bool = False
     lost: int = 0
     highest: int | None = None  # extended; None: not asked
     dropped: int = 0  # in userspace: what was no RTP
@@ -186,6 +187,15 @@ TYPED = [
     ),
 ]
 
+BEGUN = [
+    Case("a flow that begins with the next packet goes on as any", same(1001, 1003, 1002), follows=True, highest=1003),
+    Case(
+        "until that one has come all others are for userspace",
+        [*[up(packet(n), packet(n)) for n in (1002, 1000, 999, 1002)], *same(1001)],
+        follows=True,
+    ),
+]
+
 MUXED = [
     Case("RTCP on the same port is for userspace", [up(REPORT, REPORT), *same(1001), up(REPORT, REPORT)], mux=True),
     Case("so is what only looks like it", [up(packet(1001, second=200), packet(1001, second=200))], mux=True),
@@ -226,4 +236,4 @@ HOSTILE = [
     ),
 ]
 
-CASES = [*ORDINARY, *JOINED, *TYPED, *MUXED, *HOSTILE]
+CASES = [*ORDINARY, *JOINED, *TYPED, *BEGUN, *MUXED, *HOSTILE]

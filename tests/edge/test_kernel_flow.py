@@ -72,6 +72,7 @@ def flows(draw: st.DrawFn) -> KernelFlow:
         mux=draw(st.booleans()),
         clock_hz=draw(st.sampled_from([8000, 48_000, 90_000])),
         prints=draw(st.booleans()),
+        follows=draw(st.booleans()),
         state=FlowState(
             reception=reception,
             outgoing=outgoing,

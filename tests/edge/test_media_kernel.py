@@ -219,7 +219,7 @@ async def test_a_server_that_was_killed_is_told_by_icmp_as_soon_as_it_is_sent_to
     await bench.both_speak()
     await bench.in_kernel(2)
     bench.backend.rtp.close()
-    bench.client.send(rtp(10), bench.to_relay)
+    bench.client.send(rtp(3), bench.to_relay)
     began = time.monotonic()
     await bench.until(("refused", STREAM, "backend"))
     assert time.monotonic() - began < 0.1
@@ -329,7 +329,7 @@ async def test_payloads_are_told_of_whichever_way_they_went(bench: Bench) -> Non
 @on_uvloop(kernel=True)
 async def test_more_flows_than_one_tick_takes_follow_in_the_next(bench: Bench) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(media_kernel, "INSTALLS_PER_TICK", 1)
+        patch.setattr(media_kernel, "INSTALLING_SHARE", 0.0)
         bench.install()
         await bench.both_speak()
         await bench.in_kernel(2)

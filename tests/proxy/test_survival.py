@@ -369,3 +369,19 @@ def test_between_a_phone_on_tcp_and_one_on_udp() -> None:
     assert silent(carol, call.callee)
     call.hang_up()
     leave_nothing(stage)
+
+
+def test_a_backend_that_calls_the_callee_too_late_does_not_let_it_ring() -> None:
+    stage = theatre()
+    call = converse(stage)
+    stage.kill("alpha")
+    stage.beta.answer(call.invited(), 100)
+    stage.pass_time(REBUILD_SECONDS + 0.1)
+    stage.beta.take("CANCEL")
+    claim(stage, "beta", "1001", "1002")
+    stage.beta.take(480)
+    assert silent(call.callee) and joined(stage, call.caller, call.callee)
+    call.caller.request("INVITE", f"sip:1002@{DOMAIN}", body=sdp(call.caller, 7100))  # a new one is a new one
+    stage.beta.take("INVITE")
+    claim(stage, "beta", "1001", "1002", tag="another")
+    call.callee.take("INVITE")
