@@ -44,7 +44,7 @@ RETRY_TICKS = 10
 # anyway. The later the ticks come, the more there is to do, and the more that helps. One is installed even in no time.
 INSTALLING_SHARE = 0.5
 # And so many seconds at most, because nothing else is done meanwhile.
-MAX_INSTALLING_SECONDS = 0.5
+MAX_INSTALLING_SECONDS = 1.0
 # Turns of DRAIN_LIMIT packets to empty a socket before its leg is installed. It holds about 280: net.core.rmem_default.
 EMPTYING_TURNS = 32
 
