@@ -329,7 +329,7 @@ def test_speech_is_sampled_as_often_and_alike_in_both_laws():
             speech.append((0x80 if level >= 0 else 0) | min(127, int(abs(level) * 9)))
         looked_at += sampled(speech)
         assert sampled(speech) == sampled(speech.translate(A_TO_MU)) == sampled(speech.translate(MU_TO_A))
-    assert 0.09 < looked_at / count < 0.16
+    assert 0.06 < looked_at / count < 0.20  # the key is each process's own
 
 
 def test_what_is_looked_at_by_its_hash_is_one_in_eight_as_well_and_alike_in_both_laws():
