@@ -140,9 +140,10 @@ class MediaConfig:
     """UDP ports to use. An m-line takes an even port and the next odd one at each side, four in all."""
     quarantine: Annotated[float, Duration(0.0, 600.0)] = 5.0
     """How long a port rests after its stream ended, so that late packets of one call reach no other."""
-    relay: Annotated[Relay, Choice(("auto", "kernel", "userspace"))] = "auto"
+    relay: Annotated[Relay, Choice(("auto", "kernel", "userspace"))] = "userspace"
     """Where media are relayed: in the `kernel` by a TC program (Linux, CAP_BPF, CAP_NET_ADMIN, a bpffs), which is an
-    error where it cannot be had; in `userspace`, by the proxy itself; `auto`: in the kernel where that can be had."""
+    error where it cannot be had; in `userspace`, by the proxy itself; `auto`: in the kernel where that can be had. Not
+    the default yet: sometimes a stream that was moved to another backend and transferred there stays silent in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

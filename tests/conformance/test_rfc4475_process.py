@@ -37,6 +37,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[socket.socket
     (folder / "proxy.yaml").write_text(
         f"proxy: {{domain: example.com, sip: {{listen: ['udp:{PROXY[0]}:{PROXY[1]}']}}}}\nusers: users.yaml\n"
         "backends: {alpha: {sip: 'udp:127.0.0.80:5060'}}\ncontrol: control\nlog: {level: warning}\n"
+        "media: {relay: userspace}\n"  # it is killed at the end, and the kernel would go on
     )
     process = subprocess.Popen([sys.executable, "-m", "haproxy_voip", "run", "-c", str(folder / "proxy.yaml")])
     try:
