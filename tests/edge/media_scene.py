@@ -150,12 +150,12 @@ class Conversation:
         self.plans[index] = plan
         self.bench.relay.install(plan)
 
-    async def go_on(self, packets: int) -> None:
+    async def go_on(self, packets: int, gap: float = GAP) -> None:
         """Both phones send so many packets, and hear what comes."""
         for _ in range(packets):
             for talker in self.talkers:
                 talker.speak()
-            await asyncio.sleep(GAP)
+            await asyncio.sleep(gap)
             for talker in self.talkers:
                 talker.listen()
 

@@ -40,7 +40,7 @@ class ProxySetting:
     addresses: Sequence[str] = (ADDRESS,)
     tls: bool = False
     media_ports: str = "20000-27999"
-    relay: str = "userspace"
+    relay: str = "auto"
     lines: Sequence[str] = ()  # more of the configuration, as it is
 
 
