@@ -30,7 +30,7 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[test]'
 	@touch $@
 
-demo: venv ## two phones, three servers, two of them killed: what the proxy is for, in a minute
+demo: venv ## two people talk and write, two of three servers are killed: what the proxy is for, in a minute
 	@$(BIN)/haproxy-voip demo
 
 check: venv ## style and types, in seconds

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from _pytest.reports import TestReport
 from _pytest.terminal import TerminalReporter
+from hypothesis import settings
+
+# How long an example takes is the machine's matter. What is tried is new in every run of a developer's, and the same in
+# CI: what is refused there shall be the change, not the dice.
+settings.register_profile("haproxy_voip", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("haproxy_voip")
 
 # The one reason to skip a test that is no mistake: many containers may not call bpf(2), and nothing there can help it.
 REFUSED = "this kernel refuses bpf(2)"

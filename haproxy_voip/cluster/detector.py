@@ -12,6 +12,7 @@ a SIP OPTIONS; `CanaryDue`: connect) and reports what comes of it.
 4. What else looks bad (a transaction timed out, 503, one silent call: a mute button) makes us ask at once, and decides
    nothing.
 5. Our own pauses are not the backend's (probes.py).
+6. One that was given another's work has more time (`burdened`); so has the last one that is up.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from haproxy_voip.cluster.round_trip import FLOOR_SECONDS, HURRIED_SECONDS
 # A backend that talks to us but leaves probes unanswered is busy. One whose timers still retransmit while it takes
 # nothing in is dead, so its talking excuses only this many probes in a row.
 EXCUSES_MAX = 5
+
+# The last backend that is up may leave probes unanswered for so long: if it is only busy, to go from it to none helps
+# nobody. Then clients ought to hear that nobody is there.
+LAST_SECONDS = 3.0
 
 # A dying process may lose its connections a moment before its UDP port: a probe sent in that moment is swallowed, so a
 # second one follows this much later. Of 25 kills, 6 swallowed the first; the second was refused each time.
@@ -48,6 +53,7 @@ class Signal(StrEnum):
     REFUSED = "connection refused (ICMP)"
     CANARY_CLOSED = "canary closed"
     MEDIA_REFUSED = "media refused (ICMP)"
+    SHUTDOWN = "it said that it shuts down"
 
 
 @dataclass(slots=True)
@@ -152,6 +158,7 @@ class Detector:
     name: str
     timing: HealthTiming
     now: InitVar[float]
+    last: bool = False  # no other backend could take over
     _counter: HealthCounter = field(init=False)
     _probes: Probes = field(init=False)
     _canary: Canary = field(init=False, default_factory=Canary)
@@ -233,7 +240,7 @@ class Detector:
         if self.health is Health.DOWN and not in_time:
             # Thawed after a freeze it answers everything it finds in its buffer; that is one success, not `rise`.
             return []
-        self._probes.measured(number, now - sent_at)
+        self._probes.measured(number, now - sent_at, now)
         self._alive_at = now
         if self._suspicion is not None and self._suspicion.strong and number <= self._suspicion.probes:
             # It answered, and died: this was on its way when the signal came.
@@ -306,6 +313,18 @@ class Detector:
         self._grudges.refused += 1
         return self._probe(now)
 
+    def shuts_down(self, now: float) -> list[DetectorOutput]:
+        """The backend itself says that it is about to end (RFC 6120 section 4.9.3.20)."""
+        if not self.up:
+            return []
+        self._suspect(Signal.SHUTDOWN, now, strong=True)
+        self._probes.settle()
+        return self._failed(now, certain=True)
+
+    def burdened(self) -> None:
+        """Much is put on it at once; it may be slow until that is done."""
+        self._probes.burden()
+
     def seen_alive(self, now: float) -> None:
         """Any valid message came from the backend."""
         self._alive_at = now
@@ -325,7 +344,10 @@ class Detector:
             self._next_probe_at = now + self.timing.fastinter
             return []
         if self.health is not Health.DOWN:
-            self._suspect(Signal.TIMEOUT, sent_at)
+            known = self._suspect(Signal.TIMEOUT, sent_at)
+            if self.last and self.up and not strong and now - known.since < LAST_SECONDS:
+                self._next_probe_at = now + self.timing.fastinter
+                return []
         return self._failed(now, certain=silent)
 
     def _suspect(self, signal: str, since: float, *, strong: bool = False) -> _Suspicion:

@@ -11,7 +11,7 @@ calls, what is there stays), `maint` (nobody may be there: as if it were down).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -46,6 +46,7 @@ class Cause(StrEnum):
     DRAIN = "drain"
     MAINT = "maint"
     SWITCH = "switch"
+    TOGETHER = "together"  # another service of the backends moved there
 
 
 class NoBackend(Exception):
@@ -105,7 +106,7 @@ class Member:
 class Pool:
     """All backends. `failback` in seconds; None means that only an operator makes a better one active again."""
 
-    __slots__ = ("_balance", "_failback", "_grace_ends_at", "_pinned", "active", "deadline", "members")
+    __slots__ = ("_balance", "_failback", "_grace_ends_at", "_pinned", "active", "deadline", "favours", "members")
 
     def __init__(self, names: Iterable[str], failback: float | None, now: float) -> None:
         self.members = {name: Member(name, rank) for rank, name in enumerate(names)}
@@ -114,6 +115,8 @@ class Pool:
         self._balance: Balance = Failover()
         self._grace_ends_at: float | None = now + START_GRACE_SECONDS
         self._pinned = False
+        # Of several that would do, one of these is taken; another service may have a say in it.
+        self.favours: Callable[[str], bool] = lambda name: True
         # When `wake` is next due; None when nothing is pending. Asked far more often than it changes: see `_planned`.
         self.deadline: float | None = None
 
@@ -132,6 +135,11 @@ class Pool:
     def occupied(self) -> list[str]:
         """All that are up and not in maintenance, in order of preference: where registrations are mirrored to."""
         return [member.name for member in self.members.values() if member.occupied]
+
+    def can_use(self, name: str) -> bool:
+        """Whether this backend may get new calls."""
+        member = self.members.get(name)
+        return member is not None and member.usable
 
     def choose(self) -> str:
         """The backend for a new call. Raises NoBackend."""
@@ -183,6 +191,12 @@ class Pool:
         self._pinned = True
         return self._planned(outputs)
 
+    def follow(self, name: str, now: float) -> list[PoolOutput]:
+        """Make this backend, which can be used, the active one as another service of it is; who leads fails back."""
+        outputs = self._activate(name, Cause.TOGETHER, now)
+        self._pinned = True
+        return self._planned(outputs)
+
     def wake(self, now: float) -> list[PoolOutput]:
         """Act on what is due: the end of the start grace, a failback."""
         if self.active is None:
@@ -200,6 +214,10 @@ class Pool:
         else:
             self.deadline = min((at for at, _ in self._failbacks()), default=None)
         return outputs
+
+    @property
+    def _best(self) -> str:
+        return next(filter(self.favours, self.eligible), self.eligible[0])
 
     def _member(self, name: str) -> Member:
         try:
@@ -229,7 +247,7 @@ class Pool:
         member.usable_since = None
         outputs: list[PoolOutput] = []
         if member.name == self.active:
-            best = self.eligible[0] if self.eligible else None
+            best = self._best if self.eligible else None
             outputs += self._activate(best, why, now)
         elif self.active is None:
             outputs += self._fill(now)  # it may have been the one the others waited for
@@ -251,7 +269,7 @@ class Pool:
         """Make the best backend active if there is none, unless a better one may still answer at the start."""
         if self.active is not None or not self.eligible:
             return []
-        best = self.eligible[0]
+        best = self._best
         if self._grace_ends_at is None:
             return self._activate(best, Cause.RETURNED, now)
         awaited = any(

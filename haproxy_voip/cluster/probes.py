@@ -19,6 +19,10 @@ LATE_SECONDS = 0.005
 # A process that is always late (overloaded) would otherwise never see a backend die.
 LOOKS_MAX = 3
 
+# One that was given much to do is busy with it for so long at least: a hundred chat sessions take a fifth of it, and
+# then everybody wants a reserve elsewhere. Afterwards the first answer that is as quick as usual shows that it is done.
+BURDEN_SECONDS = 1.0
+
 # Probes whose late answer is still recognised.
 REMEMBERED_MAX = 16
 
@@ -38,7 +42,7 @@ class Pending:
 class Probes:
     """At most one is pending; a new one takes its place."""
 
-    __slots__ = ("_sent", "number", "pending", "round_trip", "sent_at")
+    __slots__ = ("_burdened_at", "_sent", "number", "pending", "round_trip", "sent_at")
 
     def __init__(self, timeout: float) -> None:
         self.round_trip = RoundTrip(timeout)
@@ -46,6 +50,7 @@ class Probes:
         self.number = 0  # of the last one
         self.sent_at = float("-inf")  # when that was
         self._sent: dict[int, float] = {}  # number -> when; unanswered, oldest first
+        self._burdened_at: float | None = None  # when the first answer came since it was; None: that is to come
 
     def send(self, now: float) -> int:
         """A new one, now pending; its number."""
@@ -57,6 +62,13 @@ class Probes:
             del self._sent[next(iter(self._sent))]
         return self.number
 
+    def burden(self) -> None:
+        """The backend was given much to do at once: it may take its time, over the pending one too."""
+        self.round_trip.burdened = True
+        self._burdened_at = None
+        if self.pending is not None:
+            self.pending.expires_at = max(self.pending.expires_at, self.pending.sent_at + self.round_trip.timeout)
+
     def settle(self) -> None:
         """The pending one has its result."""
         self.pending = None
@@ -65,8 +77,10 @@ class Probes:
         """When probe `number` was sent; None when it is not known or was answered before."""
         return self._sent.pop(number, None)
 
-    def measured(self, number: int, seconds: float) -> None:
+    def measured(self, number: int, seconds: float, now: float) -> None:
         """It was answered after so long; that counts unless we were held up meanwhile."""
+        if self.round_trip.burdened:
+            self._unburden(seconds, now)
         pending = self.pending
         if pending is None or pending.number != number or not pending.held_up:
             self.round_trip.measured(seconds)
@@ -88,6 +102,12 @@ class Probes:
         self.pending = None
         self.round_trip.timed_out()
         return pending
+
+    def _unburden(self, seconds: float, now: float) -> None:
+        if self._burdened_at is None:
+            self._burdened_at = now
+        elif now >= self._burdened_at + BURDEN_SECONDS and seconds <= self.round_trip.ordinary:
+            self.round_trip.burdened = False
 
     def _late(self, pending: Pending, now: float) -> bool:
         """Whether we were held up when it expired, so that it gets more time."""

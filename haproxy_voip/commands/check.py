@@ -52,11 +52,15 @@ def _check_for_programs(path: Path) -> int:
 
 def _summary(config: Config) -> str:
     """What was understood, to be compared with what was meant."""
-    backends = [f"    {backend.name} at {backend.sip}" for backend in config.backends]
+    backends = [
+        f"    {backend.name} at {', '.join(str(at) for at in (backend.sip, backend.xmpp) if at is not None)}"
+        for backend in config.backends
+    ]
+    listen = (*config.proxy.sip.listen, *(config.proxy.xmpp.listen if config.proxy.xmpp is not None else ()))
     return "\n".join(
         [
             f"  domain: {config.proxy.domain}",
-            f"  listens on: {', '.join(map(str, config.proxy.sip.listen))}",
+            f"  listens on: {', '.join(map(str, listen))}",
             "  backends, the preferred one first:",
             *backends,
         ]

@@ -18,7 +18,7 @@ from haproxy_voip.edge.control_client import ControlError, request
 LOOK_SECONDS = 0.2  # how often to ask for progress
 
 NAMED = {
-    "drain": "give a backend nothing new; what is on it stays until it ends, or is moved",
+    "drain": "give a backend nothing new; calls on it stay until they end, or are moved; chat sessions move away",
     "maint": "take a backend out: everything on it moves or ends at once, as if it were down; it is still checked",
     "ready": "end drain or maint",
     "switch": "make this backend the active one for everything new",
@@ -33,6 +33,7 @@ def add(parsers: Parsers) -> None:
     for name, text in NAMED.items():
         parser = parsers.add_parser(name, help=text, description=sentence(text))
         parser.add_argument("name", metavar="NAME", help="a backend, as the configuration names it")
+        parser.add_argument("--service", choices=("sip", "xmpp"), help="only its telephony, or only its chat")
         if name == "drain":
             parser.add_argument(
                 "--move",
@@ -57,7 +58,8 @@ def show_status(options: argparse.Namespace) -> int:
 
 def change(options: argparse.Namespace) -> int:
     """One of NAMED; shows the backends as they are afterwards."""
-    return _show(options, ask(options, options.asked, {"name": options.name}))
+    service = {} if options.service is None else {"service": options.service}
+    return _show(options, ask(options, options.asked, {"name": options.name} | service))
 
 
 def drain(options: argparse.Namespace) -> int:

@@ -68,19 +68,18 @@ async def _serve(config: Config, known: users.Users, readers: Sequence[Reader]) 
 
 
 def _users(config: Config) -> users.Users:
-    if config.users is None:
-        return users.Users(realm=config.proxy.domain)
     try:
-        return users.load(config.users)
+        return users.everybody(config)
     except ConfigErrors as errors:
         raise Failure(REFUSED, str(errors)) from None
 
 
 def _read_again(config: Config) -> tuple[str, Mapping[str, Credential]]:
-    if config.users is None:
+    domains = config.proxy.xmpp.domains if config.proxy.xmpp is not None else ()
+    if config.users is None and not any(domain.users for domain in domains):
         return no_users()
     try:
-        known = users.load(config.users)
+        known = users.everybody(config)
     except ConfigErrors as errors:
         raise BadUsers(str(errors)) from None
     return known.realm, known.credentials

@@ -22,6 +22,8 @@ PORTS = re.compile(r"(?P<low>\d{1,5})\s*-\s*(?P<high>\d{1,5})")
 HOST_NAME = re.compile(
     r"(?=.{1,253}$)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 )
+# RFC 7622 section 3.3.1: what no localpart may hold.
+LOCALPART = re.compile(r"[^\s\x00-\x1f\x7f\"&'/:<>@]{1,64}")
 # What `sun_path` holds, less its final NUL (unix(7)).
 SOCKET_PATH_BYTES = 107
 # A parity pair for each side of a call with one m-line.
@@ -271,6 +273,30 @@ class File(Kind):
         if not text or "\0" in text:
             raise Wrong("the file name is empty or holds a NUL", "write a file name")
         return Path(text)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile(Kind):
+    """A file whose first line is a secret, so that there is none in the configuration itself."""
+
+    words: ClassVar[str] = "name of a file that holds a secret"
+
+    def read(self, text: str) -> Path:
+        """The loader anchors it and reads it: the model has the secret, not the name."""
+        return File().read(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Localpart(Kind):
+    """What stands before the @ of a chat address, in lower case as servers prepare it (RFC 7622 section 3.3)."""
+
+    words: ClassVar[str] = "user name"
+
+    def read(self, text: str) -> str:
+        """Without a domain."""
+        if not LOCALPART.fullmatch(text):
+            raise Wrong(f"{text!r} is no user name", "write what stands before the @ of its address")
+        return text.lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,17 @@ from typing import Any
 from haproxy_voip.configuration import users
 from haproxy_voip.configuration.errors import ConfigError, ConfigErrors
 from haproxy_voip.configuration.fields import Field, fields_of
-from haproxy_voip.configuration.kinds import File, Kind, NewFile, Socket, Wrong
-from haproxy_voip.configuration.model import NOT_YET_SUPPORTED, Config, TlsConfig
-from haproxy_voip.configuration.names import MAX_NAMED, mistake_in_name
+from haproxy_voip.configuration.kinds import File, Kind, NewFile, SecretFile, Socket, Wrong
+from haproxy_voip.configuration.model import NOT_YET_SUPPORTED, ChatDomainConfig, Config
+from haproxy_voip.configuration.names import MAX_NAMED, mistake_in_domain, mistake_in_name
 from haproxy_voip.configuration.rules import RULES
 from haproxy_voip.configuration.tree import MAX_CONFIG_BYTES, Listed, Mapped, Node, Scalar, parse, read_text
+from haproxy_voip.core.credential import Secret
 
 # More values than any list needs.
 MAX_LISTED = 64
+# Characters of a secret: more than any password or symmetric key has.
+MAX_SECRET = 1024
 
 
 def load(path: Path) -> Config:
@@ -146,7 +149,23 @@ class _Walk:
             return None
         if isinstance(kind, NewFile | Socket):
             return self.path.parent / str(value)
+        if isinstance(kind, SecretFile):
+            return self.secret(value, path)
         return self.file(value, path) if isinstance(kind, File) else value
+
+    def secret(self, value: object, path: str) -> Secret | None:
+        """What stands in the first line of a file; nothing of it is ever told."""
+        found = self.file(value, path)
+        if found is None or not self.open_files:
+            return None
+        with found.open("rb") as file:
+            line = file.readline(MAX_SECRET + 2)
+        text = line.decode(errors="replace").rstrip("\r\n")
+        if not text or len(text) > MAX_SECRET or not text.isprintable() or "\ufffd" in text:
+            remedy = f"write 1 to {MAX_SECRET} printable characters into its first line"
+            self.wrong(path, f"{found} holds no secret", remedy)
+            return None
+        return Secret(text)
 
     def file(self, value: object, path: str) -> Path | None:
         """A file name anchored at the configuration's folder, if it can be read."""
@@ -178,7 +197,7 @@ class _Walk:
         found = []
         for name, entry in node.entries.items():
             self.lines[f"{path}.{name}"] = node.lines[name]
-            if problem := mistake_in_name(name):
+            if problem := (mistake_in_domain if section is ChatDomainConfig else mistake_in_name)(name):
                 self.wrong(f"{path}.{name}", *problem)
             found.append(self.section(section, entry, f"{path}.{name}", name=name))
         return tuple(value for value in found if value is not None)
@@ -193,27 +212,31 @@ class _Walk:
 
     def check_files(self, config: Config) -> None:
         """Look into the files that are named."""
-        if config.users is not None:
+        domains = config.proxy.xmpp.domains if config.proxy.xmpp is not None else ()
+        for file in (config.users, *(domain.users for domain in domains)):
             try:
-                users.load(config.users)
+                _ = file and users.load(file)
             except ConfigErrors as found:
                 self.errors += found.errors
         if config.proxy.tls is not None:
-            self.check_pair(config.proxy.tls)
+            self.check_pair(config.proxy.tls.certificate, config.proxy.tls.key, "proxy.tls")
+        for domain in domains:
+            if domain.certificate is not None and domain.key is not None:
+                self.check_pair(domain.certificate, domain.key, f"proxy.xmpp.domains.{domain.name}")
         for backend in config.backends:
             if backend.tls.ca is not None:
                 self.check_authorities(backend.tls.ca, f"backends.{backend.name}.tls.ca")
 
-    def check_pair(self, tls: TlsConfig) -> None:
+    def check_pair(self, certificate: Path, key: Path, where: str) -> None:
         """The certificate can be used with the key."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             # An encrypted key would otherwise be asked for at the terminal.
-            context.load_cert_chain(tls.certificate, tls.key, password=lambda: "")
+            context.load_cert_chain(certificate, key, password=lambda: "")
         except (ssl.SSLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or str(error)
             remedy = "give the PEM certificate and the unencrypted key that belongs to it"
-            self.wrong("proxy.tls", f"certificate and key cannot be used: {reason}", remedy)
+            self.wrong(where, f"certificate and key cannot be used: {reason}", remedy)
 
     def check_authorities(self, file: Path, key: str) -> None:
         """The file holds at least one certificate."""

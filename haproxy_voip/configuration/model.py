@@ -18,13 +18,16 @@ from haproxy_voip.configuration.kinds import (
     Flag,
     Host,
     Listener,
+    Localpart,
     NewFile,
     PortRange,
     Ports,
+    SecretFile,
     Socket,
     Whole,
 )
 from haproxy_voip.core.address import Address, Endpoint
+from haproxy_voip.core.credential import Secret
 
 Balance = Literal["failover", "round_robin", "least_calls", "hash"]
 RegistrationMode = Literal["mirror", "active"]
@@ -33,6 +36,12 @@ DigestAlgorithm = Literal["SHA-256", "MD5"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 Relay = Literal["auto", "kernel", "userspace"]
+ClientTlsUse = Literal["required", "optional"]
+BackendTlsUse = Literal["required", "optional", "never"]
+SaslMechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
+LoginWay = Literal["key", "password", "impersonation"]
+Impersonation = Literal["authzid", "token"]
+Standby = Literal["hot", "warm", "cold"]
 
 WILDCARDS = ("0.0.0.0", "::")
 DEFAULT_PORTS = PortRange(20000, 29999)
@@ -44,7 +53,7 @@ NOT_YET_SUPPORTED = {"trunks": "carriers and gateways"}
 class SipConfig:
     """Where the proxy speaks SIP, to phones and to backends alike."""
 
-    listen: tuple[Annotated[Endpoint, Listener()], ...]
+    listen: tuple[Annotated[Endpoint, Listener()], ...] = ()
     """Listeners. A backend is reached from the first one that has its transport and address family."""
 
 
@@ -59,6 +68,44 @@ class TlsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChatDomainConfig:
+    """A domain whose users may chat. The key it stands under is the domain itself."""
+
+    name: str
+    """The key."""
+    certificate: Annotated[Path, File()] | None = None
+    """PEM file: the certificate shown to clients that ask for this domain (SNI), then its intermediates. Default:
+    that of `proxy.tls`."""
+    key: Annotated[Path, File()] | None = None
+    """PEM file: the certificate's private key."""
+    users: Annotated[Path, File()] | None = None
+    """Its own users' file; those of `proxy.domain` are in the top level's `users`. Default: none; then its users prove
+    themselves to the backend, with a password that is passed on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XmppConfig:
+    """Where the proxy speaks XMPP to chat clients, and for whom."""
+
+    listen: tuple[Annotated[Endpoint, Listener()], ...]
+    """Listeners: `tcp:`, where clients begin with STARTTLS (RFC 6120), and `tls:`, where they begin with TLS
+    (XEP-0368). Backends are reached from any address."""
+    starttls: Annotated[ClientTlsUse, Choice(("required", "optional"))] = "required"
+    """Whether a client on a `tcp:` listener must use TLS. Without TLS no password is ever taken in the clear."""
+    domains: tuple[ChatDomainConfig, ...] = ()
+    """The domains by name. Default: `proxy.domain` alone."""
+    mechanisms: tuple[Annotated[SaslMechanism, Choice(("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"))], ...] = (
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-1",
+        "PLAIN",
+    )
+    """How clients may prove who they are; in a domain without a users' file only PLAIN. SCRAM cannot be passed on to a
+    backend: where some are not in the users' file, `[PLAIN]` keeps clients from choosing what must fail."""
+    resume: Annotated[float, Duration(0.0, 86400.0)] = 300.0
+    """How long a client that lost its connection may come back to its session (XEP-0198); 0s: not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyConfig:
     """Who the proxy is to phones and backends."""
 
@@ -67,8 +114,10 @@ class ProxyConfig:
     advertise: Annotated[str, Host()] | None = None
     """Address written into Contact, Via and, unless `media.address` says otherwise, SDP, for listeners of its family.
     Default: the listener's own. Needed where a listener is on `0.0.0.0` or `[::]`."""
-    sip: SipConfig
-    """Listeners."""
+    sip: SipConfig = field(default_factory=SipConfig)
+    """Where phones call. Default: nowhere."""
+    xmpp: XmppConfig | None = None
+    """Where clients chat. Default: nowhere."""
     digest: tuple[Annotated[DigestAlgorithm, Choice(("SHA-256", "MD5"))], ...] = ("SHA-256", "MD5")
     """Algorithms offered to phones, in this order (RFC 8760). `[MD5]` for old phones that fail over what they do not
     know. One that not every user's secret is good for is never offered."""
@@ -95,15 +144,74 @@ class BackendTlsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImpersonationConfig:
+    """A secret with which the proxy logs in as any user. Whoever has it can be anybody: keep its file to the proxy."""
+
+    secret: Annotated[Secret, SecretFile()]
+    """The account's password, or the key that tokens are signed with."""
+    by: Annotated[Impersonation, Choice(("authzid", "token"))] = "authzid"
+    """`authzid`: PLAIN as `user`, with the chat user as authorization identity (RFC 4616), over TLS only; Openfire's
+    `sasl.proxyAuth`, Prosody's `proxy_accounts` (backends/prosody). `token`: PLAIN as the chat user, a token of one
+    minute (RFC 7519, HS256) in place of the password, over TLS only; ejabberd's `auth_method: jwt`."""
+    user: Annotated[str, Localpart()] | None = None
+    """The account that may be anybody. Needed for `authzid`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatProbeConfig:
+    """An account with which the proxy logs in at the backend every now and then, and pings it (XEP-0199).
+
+    Whether the server is there other probes know sooner; this one finds a server that refuses logins, or answers
+    nothing. Failures count as `health.rise` and `health.fall` say.
+    """
+
+    user: Annotated[str, Localpart()]
+    """The account, of the first of the chat domains. It should have no contacts and no other use."""
+    secret: Annotated[Secret, SecretFile()]
+    """Its password."""
+    inter: Annotated[float, Duration(1.0, 600.0)] = 10.0
+    """Time between two probes; while the verdict is changing, 1 s if that is less."""
+    timeout: Annotated[float, Duration(0.1, 60.0)] = 5.0
+    """How long login and ping may take together. At most `inter`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendChatConfig:
+    """How users' chat sessions are held at a backend."""
+
+    starttls: Annotated[BackendTlsUse, Choice(("required", "optional", "never"))] = "required"
+    """Whether a `tcp:` connection is secured with STARTTLS: always, where the backend offers it, or not at all. The
+    certificate is checked as `tls` says. `never` only where nobody can listen between proxy and backend."""
+    login: tuple[Annotated[LoginWay, Choice(("key", "password", "impersonation"))], ...] = ("key", "password")
+    """Ways to log users in, tried in this order. `key`: with what the client's own SCRAM login proved, good where the
+    backend has the same salt and iterations. `password`: with the password, while the proxy knows it; SCRAM where the
+    backend offers it, else PLAIN, over TLS only. `impersonation`: without any secret of the user's, as that section
+    says; for users of the users' file only, because who the others are only the backend can tell."""
+    impersonation: ImpersonationConfig | None = None
+    """How to log in as any user. Needed where `login` has it."""
+    probe: ChatProbeConfig | None = None
+    """An account to log in with and ping. Default: none, and no such probe."""
+    standby: Annotated[Standby, Choice(("hot", "warm", "cold"))] = "hot"
+    """What is prepared at this backend for sessions that are at another one. `hot`: a second session with the same
+    resource that nobody sees; for servers that know nothing of each other. `warm`: a connection that is logged in.
+    `cold`: nothing. Members of one cluster would throw a hot one out: for them `warm`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackendConfig:
     """One real server. The key it stands under is its name in `status`, logs and commands."""
 
     name: str
     """The key."""
-    sip: Annotated[Endpoint, Listener()]
-    """Where it speaks SIP. An IP address, so that no name server can be in the way of a failover."""
+    sip: Annotated[Endpoint, Listener()] | None = None
+    """Where it speaks SIP. An IP address, so that no name server can be in the way of a failover. Default: it does
+    not."""
+    xmpp: Annotated[Endpoint, Listener()] | None = None
+    """Where it speaks XMPP to clients; likewise an IP address. Default: it does not."""
+    chat: BackendChatConfig = field(default_factory=BackendChatConfig)
+    """Chat sessions; read only where `xmpp` is given."""
     tls: BackendTlsConfig = field(default_factory=BackendTlsConfig)
-    """Certificate checks; read only where `sip` begins with `tls:`."""
+    """Certificate checks; read only where TLS is spoken. For XMPP the certificate may also carry the user's domain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +234,15 @@ class HealthConfig:
     """Answered probes in a row that bring a backend up."""
     fall: Annotated[int, Whole(1, 100)] = 2
     """Unanswered probes in a row that take it down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailoverConfig:
+    """What moves when a backend is left."""
+
+    together: Annotated[bool, Flag()] = False
+    """Whether telephony and chat of a backend move together: when one is lost, drained or switched the other goes where
+    it goes, as soon as it can be there. Established calls stay. By default each moves by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +291,8 @@ class LimitsConfig:
     """Registered contacts of all users together."""
     max_contacts: Annotated[int, Whole(1, 100)] = 10
     """Registered contacts of one user; all of them ring."""
+    max_chats: Annotated[int, Whole(1, 1_000_000)] = 10_000
+    """Chat sessions at the same time, those included whose client is away and may come back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +324,8 @@ class Config:
     """Who challenges the phones."""
     health: HealthConfig = field(default_factory=HealthConfig)
     """How backends are checked."""
+    failover: FailoverConfig = field(default_factory=FailoverConfig)
+    """What moves when a backend is left."""
     failback: Annotated[float | None, Duration(1.0, 86400.0, never="manual")] = None
     """When a preferred backend that has come back gets its work back: when told so by `switch`, or after it has been
     up for this long. Established calls are never moved."""
@@ -221,6 +342,23 @@ class Config:
     Default: none, and nothing is written."""
     control: Annotated[Path, Socket()] = Path("/run/haproxy_voip.sock")
     """Local socket that `status`, `drain`, `switch` and the other commands speak through."""
+
+    @property
+    def sip_endpoints(self) -> dict[str, Endpoint]:
+        """Where each backend that speaks SIP does so, in order of preference."""
+        return {backend.name: backend.sip for backend in self.backends if backend.sip is not None}
+
+    @property
+    def xmpp_endpoints(self) -> dict[str, Endpoint]:
+        """Where each backend that speaks XMPP does so, in order of preference."""
+        return {backend.name: backend.xmpp for backend in self.backends if backend.xmpp is not None}
+
+    @property
+    def chat_domains(self) -> tuple[str, ...]:
+        """The domains whose users may chat."""
+        if self.proxy.xmpp is None:
+            return ()
+        return tuple(domain.name for domain in self.proxy.xmpp.domains) or (self.proxy.domain,)
 
     def media_address(self, listener: Address) -> str:
         """The host written into SDP on a leg whose signalling uses this listener."""

@@ -27,7 +27,7 @@ class Rule(NamedTuple):
 def listeners(config: Config) -> Iterator[Broken]:
     """At least one; no two on one port; each with an address to tell others; TLS with a certificate."""
     listen = config.proxy.sip.listen
-    if not listen:
+    if not listen and config.proxy.xmpp is None:
         yield "proxy.sip.listen", "is empty", "write at least one, for example udp:0.0.0.0:5060"
     for (first, one), (second, other) in combinations(enumerate(listen), 2):
         if _same_port(one, other) and _same_host(one.address.host, other.address.host):
@@ -42,22 +42,68 @@ def listeners(config: Config) -> Iterator[Broken]:
             yield key, f"nobody can be told to send to {endpoint}", remedy
 
 
+def chat_listeners(config: Config) -> Iterator[Broken]:
+    """XMPP runs over TCP and TLS, on ports nobody else has, with a certificate for each domain."""
+    xmpp = config.proxy.xmpp
+    if xmpp is None:
+        return
+    if not xmpp.listen:
+        yield "proxy.xmpp.listen", "is empty", "write at least one, for example tcp:0.0.0.0:5222"
+    others = [(f"proxy.sip.listen[{index}]", endpoint) for index, endpoint in enumerate(config.proxy.sip.listen)]
+    for index, endpoint in enumerate(xmpp.listen):
+        key = f"proxy.xmpp.listen[{index}]"
+        if endpoint.transport is Transport.UDP:
+            yield key, f"{endpoint} is UDP, which carries no XMPP", "write tcp: or tls:"
+        for name, other in others:
+            if _same_port(endpoint, other) and _same_host(endpoint.address.host, other.address.host):
+                yield key, f"{endpoint} takes the port of {other} ({name})", "give each listener its own port"
+        others.append((key, endpoint))
+    for domain in xmpp.domains:
+        if (domain.certificate is None) != (domain.key is None):
+            yield f"proxy.xmpp.domains.{domain.name}", "has only one of certificate and key", "write both, or neither"
+        if domain.name == config.proxy.domain and domain.users is not None:
+            remedy = "write them at the top: users: FILE"
+            yield f"proxy.xmpp.domains.{domain.name}.users", "users of proxy.domain have another place", remedy
+    shown = [domain.certificate for domain in xmpp.domains] or [None]
+    needed = xmpp.starttls == "required" or any(endpoint.transport is Transport.TLS for endpoint in xmpp.listen)
+    if needed and config.proxy.tls is None and None in shown:
+        remedy = "write proxy.tls: {certificate: ..., key: ...}"
+        yield "proxy.xmpp", "clients use TLS, which needs a certificate", remedy
+
+
 def backends(config: Config) -> Iterator[Broken]:
-    """At least one, each somebody else, each once, each reachable from a listener."""
+    """At least one, each somebody else, each once, each good for something, each reachable from a listener."""
     if not config.backends:
         yield "backends", "is empty", 'write at least one, for example alpha: {sip: "udp:192.0.2.11:5060"}'
-    seen: dict[Endpoint, str] = {}
     for backend in config.backends:
-        key = f"backends.{backend.name}.sip"
-        if (first := seen.setdefault(backend.sip, backend.name)) != backend.name:
-            yield key, f"{backend.sip} is {first} already", "give each backend its own address"
-        if backend.sip.address.host in WILDCARDS:
-            yield key, f"{backend.sip} is nobody's address", "write the server's own"
-        elif _is_ourselves(backend.sip, config):
-            yield key, f"{backend.sip} is the proxy itself", "write the address of the server behind it"
-        elif config.proxy.sip.listen and not _reachable(backend.sip, config):
-            kind = f"{backend.sip.transport} over IPv{backend.sip.address.family}"
+        if backend.sip is None and backend.xmpp is None:
+            problem, remedy = "speaks nothing", 'write sip: or xmpp:, for example sip: "udp:192.0.2.11:5060"'
+            yield f"backends.{backend.name}", problem, remedy
+    seen: dict[Endpoint, str] = {}
+    for name, endpoint in config.sip_endpoints.items():
+        key = f"backends.{name}.sip"
+        yield from _address(key, name, endpoint, seen, config.proxy.sip.listen, config)
+        fit = endpoint.address.host not in WILDCARDS and not _is_ourselves(endpoint, config.proxy.sip.listen, config)
+        if fit and not _reachable(endpoint, config):
+            kind = f"{endpoint.transport} over IPv{endpoint.address.family}"
             yield key, f"no listener speaks {kind}, so it could not call back", f"add a {kind} listener"
+    for name, endpoint in config.xmpp_endpoints.items():
+        key = f"backends.{name}.xmpp"
+        yield from _address(key, name, endpoint, seen, config.proxy.xmpp.listen if config.proxy.xmpp else (), config)
+        if endpoint.transport is Transport.UDP:
+            yield key, f"{endpoint} is UDP, which carries no XMPP", "write tcp: or tls:"
+
+
+def _address(
+    key: str, name: str, endpoint: Endpoint, seen: dict[Endpoint, str], listen: tuple[Endpoint, ...], config: Config
+) -> Iterator[Broken]:
+    """Of somebody else, and only once."""
+    if (first := seen.setdefault(endpoint, name)) != name:
+        yield key, f"{endpoint} is {first} already", "give each backend its own address"
+    if endpoint.address.host in WILDCARDS:
+        yield key, f"{endpoint} is nobody's address", "write the server's own"
+    elif _is_ourselves(endpoint, listen, config):
+        yield key, f"{endpoint} is the proxy itself", "write the address of the server behind it"
 
 
 def media(config: Config) -> Iterator[Broken]:
@@ -81,6 +127,34 @@ def health(config: Config) -> Iterator[Broken]:
         yield "health.fastinter", problem, f"write at most {written_duration(inter)}, or raise inter"
 
 
+def impersonation(config: Config) -> Iterator[Broken]:
+    """Whoever is to be impersonated was checked here, and it is said how."""
+    for backend in config.backends:
+        chat, key = backend.chat, f"backends.{backend.name}.chat"
+        if "impersonation" in chat.login and chat.impersonation is None:
+            yield f"{key}.login", "impersonation needs its section", "write impersonation: {user: ..., secret: FILE}"
+        if chat.impersonation is None:
+            continue
+        if "impersonation" not in chat.login:
+            remedy = "write login: [key, password, impersonation]"
+            yield f"{key}.impersonation", "login does not have it", remedy
+        if chat.impersonation.by == "authzid" and chat.impersonation.user is None:
+            yield f"{key}.impersonation.user", "missing", "write the account that may be anybody"
+
+
+def deep_probe(config: Config) -> Iterator[Broken]:
+    """One is over before the next one leaves, and the account has a domain to be of."""
+    for backend in config.backends:
+        probe, key = backend.chat.probe, f"backends.{backend.name}.chat.probe"
+        if probe is None:
+            continue
+        if backend.xmpp is None or config.proxy.xmpp is None:
+            yield key, "nobody chats there", "remove it, or write xmpp: at the backend and proxy.xmpp"
+        if probe.timeout > probe.inter:
+            problem = f"{written_duration(probe.timeout)} is longer than inter, {written_duration(probe.inter)}"
+            yield f"{key}.timeout", problem, f"write at most {written_duration(probe.inter)}, or raise inter"
+
+
 def timers(config: Config) -> Iterator[Broken]:
     """Each range the right way round."""
     times = config.timers
@@ -102,15 +176,18 @@ def limits(config: Config) -> Iterator[Broken]:
 
 def authentication(config: Config) -> Iterator[Broken]:
     """Whoever challenges knows the secrets."""
-    if config.authentication == "proxy" and config.users is None:
+    if config.authentication == "proxy" and config.users is None and config.proxy.sip.listen:
         yield "users", "missing, and the proxy challenges the phones", "write users: users.yaml"
 
 
 RULES = (
     Rule(("proxy",), listeners),
+    Rule(("proxy",), chat_listeners),
     Rule(("proxy", "media.address", "media.listen", "backends"), backends),
     Rule(("proxy", "media"), media),
     Rule(("health",), health),
+    Rule(("backends",), impersonation),
+    Rule(("backends", "proxy"), deep_probe),
     Rule(("timers",), timers),
     Rule(("limits",), limits),
     Rule(("users", "authentication"), authentication),
@@ -129,7 +206,7 @@ def _same_port(one: Endpoint, other: Endpoint) -> bool:
     )
 
 
-def _is_ourselves(backend: Endpoint, config: Config) -> bool:
+def _is_ourselves(backend: Endpoint, listen: tuple[Endpoint, ...], config: Config) -> bool:
     """Whether what we send there would come back: a listener, or an address of ours where a wildcard listens."""
     host = backend.address.host
     ours = {config.proxy.advertise, config.media.address, config.media.listen}
@@ -137,7 +214,7 @@ def _is_ourselves(backend: Endpoint, config: Config) -> bool:
     return any(
         host in (listener.address.host, config.proxy.advertise)
         or (local and listener.address.host in WILDCARDS and listener.address.family == backend.address.family)
-        for listener in config.proxy.sip.listen
+        for listener in listen
         if _same_port(listener, backend)
     )
 

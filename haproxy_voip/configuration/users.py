@@ -7,6 +7,9 @@ It says who may register, and holds the secret that proves it:
       "1001": {password: secret}
       "1002": {ha1: 0123456789abcdef0123456789abcdef}      # MD5(user:realm:password)
       "1003": {ha1_sha256: ...}                            # SHA-256 of the same
+      "1004": {scram_sha_256: SCRAM-SHA-256$4096:salt$StoredKey:ServerKey}    # RFC 5803; for chat only
+
+Files of other chat domains (`proxy.xmpp.domains.NAME.users`) look the same; their realm is not used.
 
 A hash is good for this realm only: a backend that challenges with another realm can be answered from a password alone.
 """
@@ -21,9 +24,10 @@ from pathlib import Path
 import yaml
 
 from haproxy_voip.configuration.errors import ConfigError, ConfigErrors
+from haproxy_voip.configuration.model import Config
 from haproxy_voip.configuration.replace import locked, replace_file
 from haproxy_voip.configuration.tree import Mapped, Node, Scalar, parse, read_text
-from haproxy_voip.core.credential import Credential
+from haproxy_voip.core.credential import Credential, ScramKeys
 
 # 100,000 users at some 150 bytes each.
 MAX_USERS_BYTES = 16 * 1024 * 1024
@@ -33,7 +37,8 @@ USER_NAME = re.compile(r"[A-Za-z0-9+*_.~!-]{1,64}")
 # A quoted-string without anything to escape.
 REALM = re.compile(r"[^\x00-\x1f\x7f\"\\]{1,128}")
 HASHES = {"ha1": 32, "ha1_sha256": 64}  # hexadecimal digits
-SECRETS = ("password", *HASHES)
+SCRAM = {"scram_sha_1": "SHA-1", "scram_sha_256": "SHA-256"}
+SECRETS = ("password", *HASHES, *SCRAM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,17 @@ class UserExists(Exception):
 def load(path: Path) -> Users:
     """Read a users' file. Raises ConfigErrors with every mistake in it."""
     return _read(path, read_text(path, MAX_USERS_BYTES))
+
+
+def everybody(config: Config) -> Users:
+    """The users of all domains; names of other domains than `proxy.domain` carry theirs. Raises ConfigErrors."""
+    known = Users(realm=config.proxy.domain) if config.users is None else load(config.users)
+    credentials = dict(known.credentials)
+    for domain in config.proxy.xmpp.domains if config.proxy.xmpp is not None else ():
+        if domain.users is not None:
+            for name, credential in load(domain.users).credentials.items():
+                credentials[f"{name}@{domain.name}"] = credential
+    return Users(realm=known.realm, credentials=credentials)
 
 
 def hashed(user: str, realm: str, password: str) -> Credential:
@@ -92,7 +108,7 @@ def _check(credential: Credential) -> None:
         secret = getattr(credential, name)
         if secret is not None and (problem := _mistake(name, secret)):
             raise ValueError(problem)
-    if credential.password is credential.ha1 is credential.ha1_sha256 is None:
+    if all(getattr(credential, name) is None for name in SECRETS):
         raise ValueError(f"{credential.user!r} has no secret; give a password or a hash of it")
 
 
@@ -101,6 +117,12 @@ def _mistake(name: str, secret: str) -> str | None:
     if name in HASHES:
         if not re.fullmatch(f"[0-9a-fA-F]{{{HASHES[name]}}}", secret):
             return f"{name} is not {HASHES[name]} hexadecimal digits"
+    elif name in SCRAM:
+        try:
+            if ScramKeys.parse(secret).algorithm != SCRAM[name]:
+                return f"{name} holds keys for another hash"
+        except ValueError as error:
+            return str(error)
     elif not secret or len(secret) > MAX_SECRET or not secret.isprintable():
         return f"a password has 1 to {MAX_SECRET} printable characters"
     return None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from haproxy_voip.configuration.model import BackendConfig, Config, TlsConfig
+from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.address import Address, Endpoint, Transport
 from haproxy_voip.core.effects import Close, Open, Send
 from haproxy_voip.edge.around import Around, BadUsers, ProxyNode
 from haproxy_voip.edge.canary import Canaries
+from haproxy_voip.edge.chat import Chat, tell_encrypted
+from haproxy_voip.edge.chat_tls import ChatTls, chat_tls
 from haproxy_voip.edge.connecting import Target
 from haproxy_voip.edge.control import ControlServer
 from haproxy_voip.edge.driver import Driver
@@ -87,6 +89,7 @@ class Edge:
         self._probes: Probes | None = None
         self._canaries: Canaries | None = None
         self._kernel: KernelMedia | None = None
+        self._chat: Chat | None = None
         self._media: MediaRelay | None = None
         self._reading_users: set[asyncio.Task[None]] = set()
 
@@ -95,12 +98,14 @@ class Edge:
         config, driver = self._config, self.driver
         loop = asyncio.get_running_loop()
         # Reading certificates blocks.
-        context, peers = await loop.run_in_executor(None, _contexts, config.proxy.tls, config.backends)
+        context, peers, chat = await loop.run_in_executor(None, _contexts, config)
         limits = StreamLimits(connections=config.limits.max_connections)
-        self._streams = Streams(driver.receive, driver.tell, limits, peers)
-        targets = {backend.name: self._target(backend, peers) for backend in config.backends}
+        self._streams = Streams(driver.receive, driver.tell, limits, peers, tell_encrypted(chat, driver.receive))
+        targets = {name: self._target(endpoint, peers) for name, endpoint in config.sip_endpoints.items()}
         self._probes = Probes(targets, driver.receive)
         self._canaries = Canaries(targets, driver.receive)
+        if chat is not None:
+            self._chat = Chat(config, chat, self._streams, driver)
         self._carry_out(self._streams, self._probes, self._canaries)
         await self.control.claim(config.control)
         # The name of the kernel's part hangs on that socket, which is ours by now. Loading it blocks.
@@ -111,6 +116,8 @@ class Edge:
             driver.tell(fact)
         for endpoint in config.proxy.sip.listen:
             await self._listen(endpoint, self._streams, context)
+        for real in self._chat.listen() if self._chat is not None else ():
+            self._listens(real)
         self._kernel.serving = True
         driver.start()
         await self.control.serve()
@@ -123,7 +130,7 @@ class Edge:
         await self.control.close()
         for listener in self._udp.values():
             listener.close()
-        for part in (self._probes, self._canaries, self._streams):
+        for part in (self._chat, self._probes, self._canaries, self._streams):
             if part is not None:
                 await part.stop()
         if self._media is not None:
@@ -156,8 +163,8 @@ class Edge:
 
     # -- putting together ---------------------------------------------------------------------------
 
-    def _target(self, backend: BackendConfig, peers: Mapping[Address, ClientTls]) -> Target:
-        transport, address = backend.sip
+    def _target(self, endpoint: Endpoint, peers: Mapping[Address, ClientTls]) -> Target:
+        transport, address = endpoint
         local = next(
             (
                 listener.address.host
@@ -166,7 +173,7 @@ class Edge:
             ),
             "0.0.0.0",
         )
-        return Target(backend.sip, local, peers.get(address), CONNECT_TIMEOUT)
+        return Target(endpoint, local, peers.get(address), CONNECT_TIMEOUT)
 
     def _media_listener(self) -> MediaListener:
         receive = self.driver.receive
@@ -185,9 +192,12 @@ class Edge:
         on(Close, lambda effect: streams.close(effect.flow))
         on(Probe, probes.send)
         on(LookForReply, self._look_for_reply)
-        on(OpenCanary, canaries.open)
+        of_service = {"sip": canaries}
+        if self._chat is not None:
+            of_service["xmpp"] = self._chat.canaries
+        on(OpenCanary, lambda effect: of_service[effect.service].open(effect))
         on(StirCanary, canaries.stir)
-        on(CloseCanary, canaries.close)
+        on(CloseCanary, lambda effect: of_service[effect.service].close(effect))
         on(InstallStream, self._install)
         on(RemoveStream, self._remove)
         on(Reply, self.control.reply)
@@ -201,8 +211,11 @@ class Edge:
             real = listener.endpoint
         else:
             real = streams.listen(endpoint, context if endpoint.transport is Transport.TLS else None)
-        self.endpoints.append(real)
-        self.driver.tell(Listening(real))
+        self._listens(real)
+
+    def _listens(self, endpoint: Endpoint) -> None:
+        self.endpoints.append(endpoint)
+        self.driver.tell(Listening(endpoint))
 
     # -- effects ------------------------------------------------------------------------------------
 
@@ -221,7 +234,7 @@ class Edge:
     def _look_for_reply(self, effect: LookForReply) -> None:
         """Between two turns of the loop every socket is read: the first may be the one we are in."""
         loop = asyncio.get_running_loop()
-        looked = Looked(effect.backend, effect.number)
+        looked = Looked(effect.backend, effect.number, effect.service)
         loop.call_soon(loop.call_soon, lambda: loop.call_soon(self.driver.receive, looked))
 
     def _install(self, effect: InstallStream) -> None:
@@ -255,8 +268,11 @@ class Edge:
         self.control.reply(Reply(command, {"ok": True, "users": len(credentials)}))
 
 
-def _contexts(
-    tls: TlsConfig | None, backends: Iterable[BackendConfig]
-) -> tuple[ssl.SSLContext | None, dict[Address, ClientTls]]:
-    peers = {backend.sip.address: client_tls(backend) for backend in backends if backend.sip.transport is Transport.TLS}
-    return (server_context(tls) if tls is not None else None), peers
+def _contexts(config: Config) -> tuple[ssl.SSLContext | None, dict[Address, ClientTls], ChatTls | None]:
+    peers = {
+        backend.sip.address: client_tls(backend)
+        for backend in config.backends
+        if backend.sip is not None and backend.sip.transport is Transport.TLS
+    }
+    tls = config.proxy.tls
+    return (server_context(tls) if tls is not None else None), peers, chat_tls(config)

@@ -15,7 +15,7 @@ from haproxy_voip.core.address import Flow
 from haproxy_voip.core.events import StreamClosed, StreamOpened
 from haproxy_voip.edge.connecting import Target, connect
 from haproxy_voip.edge.stream import Stream, StreamEvent, reason_of
-from haproxy_voip.proxy.effects import CloseCanary, OpenCanary, StirCanary
+from haproxy_voip.proxy.effects import CloseCanary, OpenCanary, Service, StirCanary
 from haproxy_voip.proxy.events import CanaryClosed, CanaryOpened
 
 CanaryEvent = CanaryOpened | CanaryClosed
@@ -28,10 +28,13 @@ class _Canary:
 
 
 class Canaries:
-    """At most one for each backend."""
+    """At most one for each backend that has this service."""
 
-    def __init__(self, targets: Mapping[str, Target], receive: Callable[[CanaryEvent], None]) -> None:
+    def __init__(
+        self, targets: Mapping[str, Target], receive: Callable[[CanaryEvent], None], service: Service = "sip"
+    ) -> None:
         self._targets = targets
+        self._service: Service = service
         self._receive = receive
         self._canaries: dict[str, _Canary] = {}
 
@@ -72,10 +75,10 @@ class Canaries:
             return  # dropped; another may have taken its place
         match event:
             case StreamOpened():
-                self._receive(CanaryOpened(backend))
+                self._receive(CanaryOpened(backend, self._service))
             case StreamClosed(_, reason):
                 del self._canaries[backend]
-                self._receive(CanaryClosed(backend, reason))
+                self._receive(CanaryClosed(backend, reason, self._service))
             case _:
                 pass  # a server that greets: not our concern
 

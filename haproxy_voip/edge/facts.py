@@ -144,6 +144,16 @@ class RecordsLost:
         return f"call records are written to {self.file} again; {self.count} were lost"
 
 
+@dataclass(slots=True)
+class ProberFailed:
+    """The process that probes deeply does not run; it is started again with the next probe."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"no deep probes for the moment: {self.reason}; nothing is held against the backends"
+
+
 EdgeFact = (
     Listening
     | Failed
@@ -158,6 +168,7 @@ EdgeFact = (
     | StreamsInherited
     | RecordsNotWritten
     | RecordsLost
+    | ProberFailed
 )
 
 # How much each matters in a log; what is not named here is `info`.
@@ -168,5 +179,6 @@ LEVELS: dict[type, LogLevel] = {
     StreamsInherited: "warning",
     RecordsNotWritten: "error",
     RecordsLost: "warning",
+    ProberFailed: "error",
     Failed: "error",
 }

@@ -48,12 +48,15 @@ class Streams:
         tell: Callable[[object], None],
         limits: StreamLimits | None = None,
         peers: Mapping[Address, ClientTls] | None = None,
+        encrypted: Callable[[Flow, ssl.SSLObject], None] | None = None,
     ) -> None:
-        """`peers` says how TLS is opened to whom; to any other address it is not opened."""
+        """`peers` says how TLS is opened to whom; to any other address it is not opened. `encrypted` is told of every
+        finished TLS handshake, between the stream's StreamOpened and what comes encrypted."""
         self._receive = receive
         self._tell = tell
         self._limits = limits or StreamLimits()
         self._peers = peers or {}
+        self._encrypted = encrypted
         self._places = Places(self._limits.connections, tell)
         self._streams: dict[int, Stream] = {}
         self._next_accepted = 1
@@ -65,6 +68,10 @@ class Streams:
     def __len__(self) -> int:
         return len(self._streams)
 
+    def of(self, flow: Flow) -> Stream | None:
+        """The stream of this flow; None when it has ended."""
+        return self._streams.get(flow.connection)
+
     # -- effects ------------------------------------------------------------------------------------
 
     def send(self, flow: Flow, data: bytes) -> None:
@@ -75,7 +82,7 @@ class Streams:
 
     def open(self, flow: Flow) -> None:
         """Connect; StreamOpened or StreamClosed follows."""
-        stream = self._streams[flow.connection] = Stream(flow, self._receive, self._gone)
+        stream = self._streams[flow.connection] = Stream(flow, self._receive, self._gone, self._encrypted)
         tls = self._peers.get(flow.remote)
         if flow.transport is Transport.TLS and tls is None:
             stream.fail(f"nothing is configured about the certificate of {flow.remote}")
@@ -93,12 +100,16 @@ class Streams:
 
     # -- listening ----------------------------------------------------------------------------------
 
-    def listen(self, endpoint: Endpoint, context: ssl.SSLContext | None = None) -> Endpoint:
-        """Accept on this endpoint; returns it with its real port. Raises CannotListen."""
+    def listen(self, endpoint: Endpoint, context: ssl.SSLContext | None = None, may_be_idle: bool = False) -> Endpoint:
+        """Accept on this endpoint; returns it with its real port. Raises CannotListen.
+
+        `may_be_idle`: whoever was accepted here and has spoken may be silent for as long as they like.
+        """
         loop = asyncio.get_running_loop()
         bound = bound_socket(endpoint)
         host, port, *_ = bound.getsockname()
-        self._acceptors.append((bound, loop.create_task(self._accept(bound, endpoint.transport, context))))
+        accepting = self._accept(bound, endpoint.transport, context, may_be_idle)
+        self._acceptors.append((bound, loop.create_task(accepting)))
         if self._sweep is None:
             self._sweep = loop.call_later(self._limits.sweep, self._close_idle)
         return Endpoint(endpoint.transport, Address(host, port))
@@ -132,7 +143,9 @@ class Streams:
             except TimeoutError:
                 return
 
-    async def _accept(self, bound: socket.socket, transport: Transport, context: ssl.SSLContext | None) -> None:
+    async def _accept(
+        self, bound: socket.socket, transport: Transport, context: ssl.SSLContext | None, may_be_idle: bool
+    ) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -148,7 +161,8 @@ class Streams:
             own_host, own_port, *_ = accepted.getsockname()
             flow = Flow(transport, Address(own_host, own_port), Address(host, port), self._next_accepted)
             self._next_accepted += 2
-            stream = self._streams[flow.connection] = Stream(flow, self._receive, self._gone)
+            stream = self._streams[flow.connection] = Stream(flow, self._receive, self._gone, self._encrypted)
+            stream.may_be_idle = may_be_idle
             self._start(stream, self._welcome(accepted, stream, context))
 
     # -- making a stream ----------------------------------------------------------------------------
@@ -192,6 +206,8 @@ class Streams:
         limits = self._limits
         for stream in list(self._streams.values()):
             stream.silence += limits.sweep
+            if stream.spoke and stream.may_be_idle:
+                continue
             if stream.accepted and stream.silence > (limits.idle if stream.spoke else limits.first_bytes):
                 stream.fail(f"silent for {stream.silence:.0f} s")
         self._sweep = asyncio.get_running_loop().call_later(limits.sweep, self._close_idle)

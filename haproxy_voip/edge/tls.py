@@ -1,4 +1,4 @@
-"""TLS contexts for SIP (RFC 3261 section 26.2.1, RFC 5922): TLS 1.2 at least."""
+"""TLS contexts (RFC 3261 section 26.2.1, RFC 5922, RFC 7590): TLS 1.2 at least."""
 
 from __future__ import annotations
 
@@ -20,30 +20,32 @@ class ClientTls:
     name: str  # the name or IP address its certificate must carry, also sent as SNI when it is a name
 
 
-def server_context(config: TlsConfig) -> ssl.SSLContext:
-    """For our listeners. Reads files: for start-up, not for a running loop. Raises TlsError."""
+def server_context(config: TlsConfig, key: str = "proxy.tls") -> ssl.SSLContext:
+    """For our listeners; errors name the configuration's `key`. Reads files: for start-up. Raises TlsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # A renegotiation costs us much and the peer little, and SIP has no use for it.
+    # A renegotiation costs us much and the peer little, and neither SIP nor XMPP has a use for it.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     try:
         context.load_cert_chain(config.certificate, config.key, password=_no_passphrase)
     except ssl.SSLError as error:
         raise TlsError(
-            f"proxy.tls: {config.certificate} and {config.key} do not work together: {_plain(error)}; "
+            f"{key}: {config.certificate} and {config.key} do not work together: {_plain(error)}; "
             "give a PEM certificate and its own private key, without a passphrase"
         ) from None
     except OSError as error:
-        raise TlsError(f"proxy.tls: cannot read {config.certificate} and {config.key}: {error.strerror}") from None
+        raise TlsError(f"{key}: cannot read {config.certificate} and {config.key}: {error.strerror}") from None
     return context
 
 
 def client_tls(backend: BackendConfig) -> ClientTls:
     """For connections to this backend. Reads files: for start-up. Raises TlsError."""
-    return ClientTls(_client_context(backend.name, backend.tls), backend.tls.name or backend.sip.address.host)
+    assert backend.sip is not None
+    return ClientTls(client_context(backend.name, backend.tls), backend.tls.name or backend.sip.address.host)
 
 
-def _client_context(name: str, config: BackendTlsConfig) -> ssl.SSLContext:
+def client_context(name: str, config: BackendTlsConfig) -> ssl.SSLContext:
+    """That checks the certificate of this backend. Reads files: for start-up. Raises TlsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not config.verify:

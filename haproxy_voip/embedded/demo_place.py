@@ -15,12 +15,15 @@ from haproxy_voip.core.address import Address
 BLOCKS = range(1, 255)
 # The usual port; the others for a machine where something listens on it at every address.
 SIP_PORTS = (5060, 15060, 25060)
+# The chat port that goes with each.
+CHAT_PORTS = {5060: 5222, 15060: 15222, 25060: 25222}
 
 # The last number of each one's address.
 CLAIM, PROXY, FIRST_BACKEND = 1, 10, 11
 CALLER, CALLEE, SECOND_CALLER, SECOND_CALLEE = 21, 22, 23, 24
 PHONES = (CALLER, CALLEE, SECOND_CALLER, SECOND_CALLEE)
-TAKEN = (PROXY, FIRST_BACKEND, FIRST_BACKEND + 1, FIRST_BACKEND + 2, *PHONES)
+SERVERS = (PROXY, FIRST_BACKEND, FIRST_BACKEND + 1, FIRST_BACKEND + 2)
+TAKEN = (*SERVERS, *PHONES)
 
 
 class DemoFailed(Exception):
@@ -28,7 +31,7 @@ class DemoFailed(Exception):
 
 
 class Place:
-    """A block of addresses and a port that is free on all of them."""
+    """A block of addresses, and a SIP and a chat port that are free on all that need them."""
 
     def __init__(self, block: int, port: int, claim: socket.socket) -> None:
         self.block = block
@@ -46,6 +49,8 @@ class Place:
                         for number in TAKEN:
                             for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
                                 _bound(kind, _host(block, number), port).close()
+                        for number in SERVERS:
+                            _bound(socket.SOCK_STREAM, _host(block, number), CHAT_PORTS[port]).close()
                     except OSError as error:
                         if error.errno == errno.EADDRINUSE:
                             continue
@@ -61,6 +66,10 @@ class Place:
     def address(self, number: int) -> Address:
         """The same with the SIP port."""
         return Address(self.host(number), self.port)
+
+    def chat_address(self, number: int) -> Address:
+        """The same with the chat port."""
+        return Address(self.host(number), CHAT_PORTS[self.port])
 
     def give_back(self) -> None:
         """Others may have it."""

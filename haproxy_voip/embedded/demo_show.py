@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
 
+from haproxy_voip.embedded.demo_chat import ChatFigures, DemoChat
 from haproxy_voip.embedded.demo_cluster import Cluster
 from haproxy_voip.embedded.demo_phone import DemoPhone
 from haproxy_voip.embedded.demo_place import DemoFailed
@@ -22,6 +23,7 @@ BEFORE = 0.1  # a gap begins with the last packet before the kill
 HELD = 0.3  # seconds on hold
 UNDER_WAY = 0.1  # what was sent before a phone stopped has arrived
 ASK_EVERY = 0.02
+NOTHING_WRITTEN = ChatFigures(0, 0.0, 0, 0)
 
 Pair = tuple[DemoPhone, DemoPhone]
 Found = TypeVar("Found")
@@ -40,6 +42,7 @@ class Failover:
     ringing_at: float = 0.0  # of the new call
     answered_at: float = 0.0
     audio_at: float = 0.0
+    chat: ChatFigures = NOTHING_WRITTEN  # of what was written from shortly before the kill until all was well again
 
     def ms(self, at: float) -> str:
         """Since the kill."""
@@ -47,10 +50,11 @@ class Failover:
 
 
 class Show:
-    """Two who talk to each other all the time, and two who try whether new calls are possible."""
+    """Two who talk and write to each other all the time, and two who try whether new calls are possible."""
 
-    def __init__(self, cluster: Cluster, talkers: Pair, others: Pair) -> None:
+    def __init__(self, cluster: Cluster, talkers: Pair, others: Pair, chat: DemoChat) -> None:
         self._cluster = cluster
+        self._chat = chat
         self._talkers = talkers
         self._others = others
         self._ends: list[str] = []  # what the proxy calls the two ends of the call
@@ -68,7 +72,7 @@ class Show:
         """Talk over `active`, kill it, and see that the call goes on and that a new one is possible."""
         await self._talk(active)
         killed_at = await _in_thread(lambda: self._cluster.kill(active))
-        say(f"kill -9 {active}, with the call up; 1003 calls 1004 at once")
+        say(f"kill -9 {active}, with the call up and messages under way; 1003 calls 1004 at once")
         found = Failover(active, successor, killed_at)
         await self._new_call(found)
         found.detected_at = await self._logged("BackendDown", killed_at, backend=active)
@@ -79,8 +83,12 @@ class Show:
         found.gaps = self._heard_on(found)
         await self._others_hang_up()
         await self.registered_at(successor)
+        await self._logged("ChatFailover", killed_at, backend=active, successor=successor)
+        found.chat = self._chat.figures(killed_at - BEFORE, monotonic() - MAX_GAP)
         gaps = " and ".join(f"{gap * 1000:.0f}" for gap in found.gaps)
         say(f"  detected after {found.ms(found.detected_at)}; the call goes on: {gaps} ms without audio")
+        wait = in_ms(found.chat.longest_wait)
+        say(f"  {found.chat.written} messages written meanwhile: none waited longer than {wait}")
         return found
 
     def _heard_on(self, found: Failover) -> tuple[float, float]:
@@ -148,6 +156,18 @@ class Show:
             raise DemoFailed(f"{callee.user} was told that the call ended by {ended.by}: {ended.reason}")
         say("1001 hangs up, and 1002 gets the BYE: one call over three servers")
 
+    async def count(self) -> ChatFigures:
+        """No more messages; what became of all of them. Raises DemoFailed when any was lost, doubled or noticed."""
+        await self._chat.settle(PATIENCE)
+        all_of_them = self._chat.figures(0.0, monotonic())
+        complaint = self._chat.complaint()
+        if complaint:
+            raise DemoFailed(complaint)
+        if all_of_them.lost or all_of_them.doubled:
+            raise DemoFailed(f"{all_of_them.lost} messages were lost and {all_of_them.doubled} doubled")
+        say(f"{all_of_them.written} messages over three servers: none lost, none doubled")
+        return all_of_them
+
     # -- waiting -------------------------------------------------------------------------------------
 
     async def _logged(self, fact: str, after: float, **fields: str) -> float:
@@ -167,6 +187,11 @@ class Show:
             if monotonic() > until:
                 raise DemoFailed(f"the phones were not registered at {name}")
             await asyncio.sleep(ASK_EVERY)
+
+
+def in_ms(seconds: float) -> str:
+    """A duration."""
+    return f"{seconds * 1000:.0f} ms"
 
 
 def say(text: str) -> None:

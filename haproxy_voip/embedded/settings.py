@@ -1,4 +1,4 @@
-"""What the embedded PBX and phone are told before they start, and what may be turned while they run."""
+"""What embedded servers, phones and chat clients are told before they start, and what may be turned while they run."""
 
 from __future__ import annotations
 
@@ -59,3 +59,35 @@ class PhoneSettings:
     def audio(self) -> Address:
         """What its SDP says."""
         return self.media or Address(self.address.host, 4000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatServerSettings:
+    """One chat server. Durations are seconds."""
+
+    users: Mapping[str, str]  # name -> password
+    domain: str
+    name: str = "server"  # what the names of its sessions begin with
+    management: bool = True  # whether XEP-0198 is spoken
+    resumable: float = 60.0  # how long a session outlives its connection
+    epoch_offset: float = 0.0  # wall-clock seconds minus the machine's clock, for delay stamps
+
+    @property
+    def rooms(self) -> str:
+        """The domain of its rooms."""
+        return f"rooms.{self.domain}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatClientSettings:
+    """One chat client. Durations are seconds."""
+
+    user: str
+    password: str
+    domain: str
+    resource: str
+    server: Endpoint  # a `tcp:` one; TLS begins on it where `secure` says so
+    host: str = "0.0.0.0"  # where it connects from
+    secure: bool = True  # whether it insists on STARTTLS; else it does without
+    retry_after: float = 0.2  # after a lost connection or a login that failed for now
+    management: bool = True  # whether it speaks XEP-0198

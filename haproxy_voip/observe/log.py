@@ -18,6 +18,16 @@ from haproxy_voip.cluster.detector import BackendDown
 from haproxy_voip.configuration.model import LogFormat, LogLevel
 from haproxy_voip.observe.repeats import Repeated, Repeats
 from haproxy_voip.proxy.call_facts import CallFact
+from haproxy_voip.proxy.chat_facts import (
+    ChatEnded,
+    ChatFailover,
+    ChatLeft,
+    ChatLoginRefused,
+    ChatRefused,
+    ChatResumed,
+    ChatStarted,
+    DeepProbeFailed,
+)
 from haproxy_voip.proxy.facts import (
     AuthenticationFailed,
     BackendRestarted,
@@ -62,6 +72,14 @@ LEVELS: dict[type, LogLevel] = {
     SessionFailed: "error",
     BackendDown: "warning",
     FailoverRecord: "warning",
+    ChatStarted: "debug",
+    ChatLeft: "debug",
+    ChatResumed: "debug",
+    ChatEnded: "debug",
+    ChatRefused: "debug",
+    ChatLoginRefused: "warning",
+    DeepProbeFailed: "warning",
+    ChatFailover: "warning",
 }
 
 Line = tuple[float, LogLevel, str, str]  # wall-clock, level, name of the fact, text or JSON

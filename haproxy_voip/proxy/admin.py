@@ -1,6 +1,7 @@
 """What operators ask over the control socket, answered with plain data.
 
-`drain`, `maint`, `ready` and `switch` take `name`, a backend, and answer `active` and `backends` as they are then.
+`drain`, `maint`, `ready` and `switch` take `name`, a backend, and answer `active` and `backends` as they are then. They
+mean all a backend does, or with `service` (`sip` or `xmpp`) only that. Of chat tells chat/admin.py.
 `drain` with `move: "yes"` also moves the calls that are there to others, one by one, until another word is said.
 `users-reload` has the users file read again. What cannot be done is answered with `error`, which says why.
 
@@ -47,9 +48,10 @@ from typing import Any
 
 from haproxy_voip.cluster.pool import Admin as AdminState
 from haproxy_voip.cluster.pool import PoolRefusal
-from haproxy_voip.proxy.backends import Backends, Judgement
+from haproxy_voip.proxy.backends import Backends
 from haproxy_voip.proxy.calls import Calls
-from haproxy_voip.proxy.effects import ReloadUsers, Reply
+from haproxy_voip.proxy.chat.admin import ChatAdmin
+from haproxy_voip.proxy.effects import ReloadUsers, Reply, Service
 from haproxy_voip.proxy.evacuation import Evacuation
 from haproxy_voip.proxy.events import Command, RelayInUse
 from haproxy_voip.proxy.facts import FailoverRecord
@@ -73,6 +75,7 @@ class Admin:
         subscriptions: Subscriptions,
     ) -> None:
         self._shared = shared
+        self.chat: ChatAdmin | None = None  # where there is chat
         self._backends = backends
         self._evacuation = evacuation
         self._registrar = registrar
@@ -102,27 +105,55 @@ class Admin:
             return [Reply(command.number, {"error": str(refusal)})]
 
     def _set(self, command: Command, state: AdminState, now: float, move: bool = False) -> list[Output]:
-        name = self._named(command)
-        judged = self._backends.set_admin(name, state, now)
-        outputs = self._calls.clear(name, now) if move else self._calls.stay(name, now)
-        return outputs + self._done(command, judged, now)
+        def telephony(name: str) -> list[Output]:
+            judged = self._backends.set_admin(name, state, now)
+            outputs = self._calls.clear(name, now) if move else self._calls.stay(name, now)
+            return outputs + self._evacuation.carry_out(judged, now)
+
+        return self._done(command, telephony, lambda chat, name: chat.set(name, state, now), now)
 
     def _drain(self, command: Command, now: float) -> list[Output]:
         return self._set(command, AdminState.DRAIN, now, command.arguments.get("move") == "yes")
 
     def _switch(self, command: Command, now: float) -> list[Output]:
-        return self._done(command, self._backends.switch(self._named(command), now), now)
+        return self._done(
+            command,
+            lambda name: self._evacuation.carry_out(self._backends.switch(name, now), now),
+            lambda chat, name: chat.switch(name, now),
+            now,
+        )
 
-    def _named(self, command: Command) -> str:
+    def _named(self, command: Command) -> tuple[str, list[Service]]:
+        """Which backend, and what of it."""
+        has: dict[Service, list[str]] = {
+            "sip": list(self._backends.pool.members),
+            "xmpp": [] if self.chat is None else self.chat.names,
+        }
+        known = list(dict.fromkeys((*has["sip"], *has["xmpp"])))
         name = command.arguments.get("name", "")
         if not name:
-            known = ", ".join(self._backends.pool.members)
-            raise PoolRefusal(f"{command.name} needs the name of a backend; there are {known}")
-        return name
+            raise PoolRefusal(f"{command.name} needs the name of a backend; there are {', '.join(known)}")
+        if name not in known:
+            raise PoolRefusal(f"there is no backend {name}; there are {', '.join(known)}")
+        wanted = command.arguments.get("service")
+        meant: list[Service] = [one for one in has if wanted in (None, one) and name in has[one]]
+        if not meant:
+            raise PoolRefusal(f"{name} has no service {wanted}; there are sip and xmpp")
+        return name, meant
 
-    def _done(self, command: Command, judged: list[Judgement], now: float) -> list[Output]:
-        outputs = self._evacuation.carry_out(judged, now)
-        return [*outputs, Reply(command.number, {"active": self._backends.pool.active, "backends": self._table(now)})]
+    def _done(
+        self,
+        command: Command,
+        sip: Callable[[str], list[Output]],
+        xmpp: Callable[[ChatAdmin, str], list[Output]],
+        now: float,
+    ) -> list[Output]:
+        name, meant = self._named(command)
+        outputs = sip(name) if "sip" in meant else []
+        if self.chat is not None and "xmpp" in meant:
+            outputs += xmpp(self.chat, name)
+        result = {"active": self._backends.pool.active, "backends": self._table(now)}
+        return [*outputs, Reply(command.number, result | ({} if self.chat is None else self.chat.table()))]
 
     def _status(self, command: Command, now: float) -> list[Output]:
         bindings = self._registrar.bindings
@@ -144,7 +175,7 @@ class Admin:
             "kernel_flows": self.relay.kernel_flows,
             "failovers": [_row(record, now) for record in self._evacuation.records],
         }
-        return [Reply(command.number, result)]
+        return [Reply(command.number, result | ({} if self.chat is None else self.chat.status(now)))]
 
     def _table(self, now: float) -> list[dict[str, Any]]:
         calls = self._calls.snapshot()

@@ -18,13 +18,13 @@ from haproxy_voip.cluster.detector import (
     ProbeDue,
     StirDue,
 )
-from haproxy_voip.cluster.health import HealthTiming
-from haproxy_voip.cluster.pool import Admin, Evacuate, Pool, PoolOutput
+from haproxy_voip.cluster.health import Health, HealthTiming
+from haproxy_voip.cluster.pool import ActiveChanged, Admin, Cause, Evacuate, Pool, PoolOutput
 from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.address import Flow, Transport
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.deadlines import Deadlines
-from haproxy_voip.proxy.effects import CloseCanary, LookForReply, OpenCanary, Probe, StirCanary
+from haproxy_voip.proxy.effects import CloseCanary, LookForReply, OpenCanary, Probe, Service, StirCanary
 from haproxy_voip.proxy.facts import AdminChanged, BackendRestarted
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.shared import Output
@@ -82,7 +82,9 @@ Judgement = Output | Verdict | Returned
 
 
 class Backends:
-    """Detectors and the pool."""
+    """Detectors and the pool, of the backends' telephony."""
+
+    service: Service = "sip"
 
     def __init__(self, config: Config, network: Network, chance: Chance, now: float) -> None:
         health = config.health
@@ -94,7 +96,7 @@ class Backends:
             rise=health.rise,
             fall=health.fall,
         )
-        names = [backend.name for backend in config.backends]
+        names = self._names(config)
         self._network = network
         self._domain = config.proxy.domain
         self._tag = chance.token()
@@ -107,6 +109,9 @@ class Backends:
         self._canaries = {name: Canary() for name in names}
         self._began = False  # the first probes were sent
         self._stirred = 0  # times something was said on any of them
+
+    def _names(self, config: Config) -> list[str]:
+        return list(config.sip_endpoints)
 
     @property
     def eligible(self) -> list[str]:
@@ -205,6 +210,10 @@ class Backends:
         """Make it the active one. Raises PoolRefusal."""
         return self._pooled(self.pool.switch(backend, now), None)
 
+    def follow(self, backend: str, now: float) -> list[Judgement]:
+        """Make it the active one because another service of it is. It can be used."""
+        return self._pooled(self.pool.follow(backend, now), None)
+
     # -- carrying out -------------------------------------------------------------------------------
 
     def _judged(self, detector: Detector, judged: list[DetectorOutput], now: float) -> list[Judgement]:
@@ -212,32 +221,45 @@ class Backends:
         for output in judged:
             match output:
                 case ProbeDue(backend, number):
-                    outputs.append(Probe(backend, self._options(backend, number)))
+                    outputs += self._probe(backend, number)
                 case LookDue(backend, number):
-                    outputs.append(LookForReply(backend, number))
+                    outputs.append(LookForReply(backend, number, self.service))
                 case StirDue(backend):
-                    outputs.append(StirCanary(backend, self._stir(backend)))
+                    outputs += self._stir(backend)
                 case CanaryDue(backend):
-                    outputs.append(OpenCanary(backend))
+                    outputs.append(OpenCanary(backend, self.service))
                 case BackendUp(backend):
                     outputs.append(output)
+                    if self.pool.members[backend].health is Health.DOWN:
+                        detector.burdened()  # it is back: everybody comes to have a place there
                     outputs += self._pooled(self.pool.up(backend, now), None)
                     outputs.append(Returned(backend))
                 case BackendDown(backend):
                     self._canaries[backend] = Canary()
-                    outputs += [output, CloseCanary(backend)]
+                    outputs += [output, CloseCanary(backend, self.service)]
                     outputs += self._pooled(self.pool.down(backend, now), output)
         self._alarms.set(detector, detector.deadline)
         return outputs
 
     def _pooled(self, pooled: list[PoolOutput], down: BackendDown | None) -> list[Judgement]:
+        usable = self.pool.eligible
+        for name, detector in self.detectors.items():
+            detector.last = usable in ([], [name])
+        for output in pooled:
+            if isinstance(output, ActiveChanged) and output.new is not None and output.why is not Cause.START:
+                self.detectors[output.new].burdened()
+                self._alarms.set(self.detectors[output.new], self.detectors[output.new].deadline)
         return [Verdict(output.backend, down) if isinstance(output, Evacuate) else output for output in pooled]
 
-    def _stir(self, backend: str) -> bytes:
+    def _stir(self, backend: str) -> list[Output]:
         """What is said on its canary, which to a UDP backend is TCP. Answered where it came from, whatever our port."""
         self._stirred += 1
         transport = self._network.endpoint(backend).transport
-        return self._options(backend, self._stirred, Transport.TCP if transport is Transport.UDP else transport)
+        over = Transport.TCP if transport is Transport.UDP else transport
+        return [StirCanary(backend, self._options(backend, self._stirred, over))]
+
+    def _probe(self, backend: str, number: int) -> list[Output]:
+        return [Probe(backend, self._options(backend, number))]
 
     def _options(self, backend: str, number: int, over: Transport | None = None) -> bytes:
         """A probe; its number is its CSeq, which every answer repeats (RFC 3261 section 8.2.6.2).

@@ -1,12 +1,72 @@
-"""What the node asks its edge to do, besides sending SIP."""
+"""What the node asks its edge to do, besides sending bytes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from haproxy_voip.core.address import Flow
 from haproxy_voip.core.effects import Close, Open, Send
 from haproxy_voip.rtp.flow import StreamPlan
+
+# What of a backend is meant: its telephony or its chat. Each has its own health.
+Service = Literal["sip", "xmpp"]
+
+
+@dataclass(slots=True)
+class StartTls:
+    """Encrypt this chat stream once what was sent before has left; answered by `TlsStarted`.
+
+    On a stream that was accepted we are the server. On one we opened we are the client: the certificate is checked as
+    the backend's `tls` section says, for its `name`, else for `server_name`, which is also what we ask for (SNI).
+    """
+
+    flow: Flow
+    server_name: str | None = None  # the user's domain; None on accepted streams
+
+
+@dataclass(slots=True)
+class Reset:
+    """End a stream at once; what was not sent yet is dropped, and the peer sees a reset. StreamClosed follows."""
+
+    flow: Flow
+
+
+@dataclass(slots=True)
+class PauseReading:
+    """Read nothing from this stream until `ResumeReading`: its peer sends faster than we get rid of it."""
+
+    flow: Flow
+
+
+@dataclass(slots=True)
+class ResumeReading:
+    """Read from this stream again."""
+
+    flow: Flow
+
+
+@dataclass(slots=True)
+class ProbeStream:
+    """Make a connection to where this backend speaks XMPP, send these bytes there, and drop it when bytes come back.
+
+    Those are told as a `StreamProbeReply` with this number; a connection that is refused as a `ProbeRefused`.
+    """
+
+    backend: str
+    number: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class ProbeDeeply:
+    """Log in at this backend with its `chat.probe` account and ping it; answered by a `DeepProbeDone`.
+
+    It is not answered when the edge could not even try.
+    """
+
+    backend: str
+    number: int
 
 
 @dataclass(slots=True)
@@ -37,6 +97,7 @@ class LookForReply:
 
     backend: str
     number: int
+    service: Service = "sip"
 
 
 @dataclass(slots=True)
@@ -44,6 +105,7 @@ class OpenCanary:
     """Make the idle connection to the backend."""
 
     backend: str
+    service: Service = "sip"
 
 
 @dataclass(slots=True)
@@ -59,6 +121,7 @@ class CloseCanary:
     """Drop the idle connection to the backend; no event follows."""
 
     backend: str
+    service: Service = "sip"
 
 
 @dataclass(slots=True)
@@ -80,10 +143,16 @@ NodeEffect = (
     Send
     | Open
     | Close
+    | StartTls
+    | Reset
+    | PauseReading
+    | ResumeReading
     | InstallStream
     | RemoveStream
     | Probe
     | LookForReply
+    | ProbeStream
+    | ProbeDeeply
     | OpenCanary
     | StirCanary
     | CloseCanary

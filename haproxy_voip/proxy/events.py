@@ -4,10 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from haproxy_voip.core.address import Address
+from haproxy_voip.core.address import Address, Flow
 from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
+from haproxy_voip.proxy.effects import Service
 from haproxy_voip.rtp.fingerprint import Print
 from haproxy_voip.rtp.flow import Counters
+
+
+@dataclass(slots=True)
+class TlsStarted:
+    """A chat stream is encrypted from here on: after `StartTls`, or right after the StreamOpened of an accepted one
+    that began with TLS (XEP-0368). When the handshake fails, StreamClosed comes instead.
+    """
+
+    flow: Flow
+    binding: bytes | None  # tls-server-end-point: the hash of the certificate we showed (RFC 5929 section 4)
+    server_name: str | None  # what the client asked for (SNI); None when it did not, or when we are the client
+
+
+@dataclass(slots=True)
+class StreamProbeReply:
+    """Bytes came back on the connection that was made for this `ProbeStream`."""
+
+    backend: str
+    number: int
+
+
+@dataclass(slots=True)
+class DeepProbeDone:
+    """What came of the `ProbeDeeply` with this number."""
+
+    backend: str
+    number: int
+    failure: str | None  # what did not work, for people; None: it was logged in, and pinged
 
 
 @dataclass(slots=True)
@@ -24,6 +53,7 @@ class ProbeRefused:
 
     backend: str
     reason: str
+    service: Service = "sip"
 
 
 @dataclass(slots=True)
@@ -32,6 +62,7 @@ class Looked:
 
     backend: str
     number: int
+    service: Service = "sip"
 
 
 @dataclass(slots=True)
@@ -39,6 +70,7 @@ class CanaryOpened:
     """The idle connection that shall tell of this backend's end is up."""
 
     backend: str
+    service: Service = "sip"
 
 
 @dataclass(slots=True)
@@ -47,6 +79,7 @@ class CanaryClosed:
 
     backend: str
     reason: str
+    service: Service = "sip"
 
 
 @dataclass(slots=True)
@@ -143,6 +176,9 @@ NodeEvent = (
     | StreamOpened
     | StreamData
     | StreamClosed
+    | TlsStarted
+    | StreamProbeReply
+    | DeepProbeDone
     | ProbeReply
     | ProbeRefused
     | Looked

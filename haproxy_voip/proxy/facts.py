@@ -8,6 +8,7 @@ from haproxy_voip.cluster.detector import BackendDown, BackendUp
 from haproxy_voip.cluster.pool import ActiveChanged
 from haproxy_voip.core.address import Flow
 from haproxy_voip.proxy.call_facts import CallFact
+from haproxy_voip.proxy.chat_facts import ChatFact
 
 
 @dataclass(slots=True)
@@ -329,6 +330,7 @@ NodeFact = (
     | CallStaysJoined
     | CallNotMoved
     | CallFact
+    | ChatFact
     | CallEnded
     | FailoverRecord
     | FailoverSettled

@@ -6,7 +6,9 @@ backend goes to its configured endpoint, whatever its Contact says, over one str
 
 from __future__ import annotations
 
-from haproxy_voip.configuration.model import BackendConfig, Config
+from collections.abc import Mapping
+
+from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.address import Address, Endpoint, Flow, Transport, bracketed
 from haproxy_voip.core.effects import Close, Open
 from haproxy_voip.core.events import StreamData
@@ -38,9 +40,9 @@ class Network:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._listeners = config.proxy.sip.listen
-        self._endpoints = {backend.name: backend.sip for backend in config.backends}
-        self._by_address = {backend.sip.address: backend.name for backend in config.backends}
-        self._by_host = _hosts_of_one_backend(config.backends)
+        self._endpoints = config.sip_endpoints
+        self._by_address = {endpoint.address: name for name, endpoint in self._endpoints.items()}
+        self._by_host = _hosts_of_one_backend(self._endpoints)
         self._framers: dict[int, StreamFramer] = {}
         self._max_streams = config.limits.max_connections + OWN_STREAMS * len(config.backends)
         self._backend_flows: dict[str, Flow] = {}
@@ -170,12 +172,16 @@ class Network:
     def _connect(self, flows: dict[str, Flow], backend: str, transport: Transport) -> Flow:
         address = self._endpoints[backend].address
         local = self.local_for(transport, address)
-        self._opened += 2  # even: opened by the node
-        flow = flows[backend] = Flow(transport, local, address, self._opened)
+        flow = flows[backend] = Flow(transport, local, address, self.next_connection())
         self._framers[flow.connection] = StreamFramer()
         self._unopened.add(flow.connection)
         self._opening.add(flow.connection)
         return flow
+
+    def next_connection(self) -> int:
+        """A number for a stream the node opens: even, never used before."""
+        self._opened += 2
+        return self._opened
 
     def local_for(self, transport: Transport, remote: Address) -> Address:
         """The listener to reach this address from. Raises NoListener."""
@@ -243,11 +249,11 @@ def _size(request: Request) -> int:
     return len(request.body) + sum(len(line) + 2 for _, _, line in request.headers) + len(request.uri)
 
 
-def _hosts_of_one_backend(backends: tuple[BackendConfig, ...]) -> dict[str, str]:
+def _hosts_of_one_backend(endpoints: Mapping[str, Endpoint]) -> dict[str, str]:
     """Hosts that belong to one backend only; where two share a host, only the port tells them apart."""
-    hosts = [backend.sip.address.host for backend in backends]
+    hosts = [endpoint.address.host for endpoint in endpoints.values()]
     return {
-        backend.sip.address.host: backend.name for backend in backends if hosts.count(backend.sip.address.host) == 1
+        endpoint.address.host: name for name, endpoint in endpoints.items() if hosts.count(endpoint.address.host) == 1
     }
 
 

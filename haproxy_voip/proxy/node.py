@@ -2,6 +2,7 @@
 
 bytes -> framing -> transactions -> who sent it? -> inside a dialog: the other leg
                                                  -> outside: registrar, calls, inquiries
+      -> on a chat listener, or on a stream of chat's -> chat
 """
 
 from __future__ import annotations
@@ -20,34 +21,33 @@ from haproxy_voip.proxy.admin import Admin
 from haproxy_voip.proxy.authentication import Authentication
 from haproxy_voip.proxy.backends import Backends, Judgement
 from haproxy_voip.proxy.calls import Calls
+from haproxy_voip.proxy.chat.admin import ChatAdmin
+from haproxy_voip.proxy.chat.chat import Chat
 from haproxy_voip.proxy.evacuation import Evacuation
 from haproxy_voip.proxy.events import (
-    BackendsSilent,
     CanaryClosed,
     CanaryOpened,
     Command,
+    DeepProbeDone,
     Looked,
-    MediaFailed,
-    MediaLatched,
-    MediaPrints,
-    MediaRefused,
-    MediaReport,
     NodeEvent,
-    PortsFree,
-    PortsTaken,
     ProbeRefused,
     ProbeReply,
     RelayInUse,
+    StreamProbeReply,
+    TlsStarted,
 )
-from haproxy_voip.proxy.facts import MediaCarried, MediaTrouble, MessageRefused
+from haproxy_voip.proxy.facts import MessageRefused
 from haproxy_voip.proxy.inquiry import Inquiries
 from haproxy_voip.proxy.isolation import apart, ended
-from haproxy_voip.proxy.leg import Legs, Side
+from haproxy_voip.proxy.leg import Legs
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.reception import Parts, Reception
 from haproxy_voip.proxy.registrar import Registrar
+from haproxy_voip.proxy.relay_reports import RelayReports
 from haproxy_voip.proxy.shared import Output, Owner, Shared
 from haproxy_voip.proxy.subscriptions import Subscriptions
+from haproxy_voip.proxy.together import Together
 from haproxy_voip.proxy.topology import Topology
 from haproxy_voip.proxy.upstream import Upstream
 from haproxy_voip.rtp.ports import PortPool
@@ -88,15 +88,18 @@ class Node:
     ) -> None:
         network = Network(config)
         legs = Legs()
-        hosts = tuple(dict.fromkeys(backend.sip.address.host for backend in config.backends))
+        hosts = tuple(dict.fromkeys(endpoint.address.host for endpoint in config.sip_endpoints.values()))
         topology = Topology(config.proxy.domain, network.own_hosts, hosts, legs)
-        authentication = Authentication(users[0], users[1], chance, epoch_offset, config.proxy.digest)
+        callers = _callers(users[1])
+        authentication = Authentication(users[0], callers, chance, epoch_offset, config.proxy.digest)
         ports = PortPool(config.media.ports.low, config.media.ports.high, config.media.quarantine)
         transactions = Transactions(chance, RFC_3261)
         self._shared = Shared(
             config, chance, network, transactions, legs, topology, ports, authentication, RFC_3261, now
         )
         self.backends = Backends(config, network, chance, now)
+        chats = config.proxy.xmpp is not None
+        self.chat = Chat(config, users[1], network, chance, now, epoch_offset) if chats else None
         self._upstream = Upstream(self._shared, self._targets)
         self._calls = Calls(self._shared, self._doubt, lambda: self.backends.eligible, self._upstream)
         self._subscriptions = Subscriptions(self._shared)
@@ -118,7 +121,12 @@ class Node:
             self._calls,
             self._subscriptions,
         )
-        self._inherited: set[int] = set()  # media ports that an earlier process's streams still use
+        self._relay_reports = RelayReports(self._shared, self._calls, self.backends, self._judged)
+        if self.chat is not None:
+            self._admin.chat = ChatAdmin(self.chat.shared)
+        self._together: Together | None = None
+        if self.chat is not None and config.failover.together:
+            self._together = Together(self.backends, self._evacuation, self.chat)
         self._handlers = self._takers()
 
     # -- the machine --------------------------------------------------------------------------------
@@ -126,7 +134,8 @@ class Node:
     def receive(self, event: NodeEvent, now: float) -> list[Output]:
         """Take one event."""
         self._shared.now = now
-        return self._handlers[type(event)](event, now)
+        outputs = self._handlers[type(event)](event, now)
+        return outputs if self._together is None else [*outputs, *self._together.follow(now)]
 
     def wake(self, now: float) -> list[Output]:
         """Act on everything that is due."""
@@ -144,7 +153,11 @@ class Node:
             if sleeper is None:
                 break
             outputs += apart(lambda one, at: one.wake(at), sleeper, now)
-        return outputs
+        if self.chat is not None:
+            at = self.chat.deadline
+            if at is not None and at <= now:
+                outputs += self.chat.wake(now)
+        return outputs if self._together is None else [*outputs, *self._together.follow(now)]
 
     @property
     def deadline(self) -> float | None:
@@ -154,31 +167,49 @@ class Node:
         if earliest is None or (at is not None and at < earliest):
             earliest = at
         at = self._shared.alarms.next
+        if earliest is None or (at is not None and at < earliest):
+            earliest = at
+        if self.chat is None:
+            return earliest
+        at = self.chat.deadline
         return at if earliest is None or (at is not None and at < earliest) else earliest
 
     def _takers(self) -> dict[type, Callable[[Any, float], list[Output]]]:
         """Who takes which event."""
         return {
             Datagram: self._datagram,
-            StreamOpened: self._stream_opened,
-            StreamData: self._stream_data,
-            StreamClosed: self._stream_closed,
+            StreamOpened: self._for_chat(self._stream_opened, lambda chat, event: chat.owns(event.flow)),
+            StreamData: self._for_chat(self._stream_data, lambda chat, event: chat.owns(event.flow)),
+            StreamClosed: self._for_chat(self._stream_closed, lambda chat, event: chat.owns(event.flow)),
+            TlsStarted: self._for_chat(lambda event, now: [], lambda chat, event: True),
+            StreamProbeReply: self._for_chat(lambda event, now: [], lambda chat, event: True),
+            DeepProbeDone: self._for_chat(lambda event, now: [], lambda chat, event: True),
             ProbeReply: lambda event, now: self._judged(self.backends.answered(event.backend, event.data, now), now),
-            ProbeRefused: lambda event, now: self._judged(self.backends.refused(event.backend, now), now),
-            Looked: lambda event, now: self._judged(self.backends.looked(event.backend, event.number, now), now),
-            CanaryOpened: lambda event, now: self._judged(self.backends.canary_opened(event.backend, now), now),
-            CanaryClosed: lambda event, now: self._judged(self.backends.canary_closed(event.backend, now), now),
-            MediaLatched: lambda event, now: [],
-            MediaFailed: self._media_failed,
-            MediaReport: self._media_report,
-            MediaRefused: self._media_refused,
-            MediaPrints: self._media_prints,
-            BackendsSilent: self._backends_silent,
-            PortsTaken: self._ports_taken,
-            PortsFree: self._ports_free,
+            ProbeRefused: self._for_chat(
+                lambda event, now: self._judged(self.backends.refused(event.backend, now), now), _of_chat
+            ),
+            Looked: self._for_chat(
+                lambda event, now: self._judged(self.backends.looked(event.backend, event.number, now), now), _of_chat
+            ),
+            CanaryOpened: self._for_chat(
+                lambda event, now: self._judged(self.backends.canary_opened(event.backend, now), now), _of_chat
+            ),
+            CanaryClosed: self._for_chat(
+                lambda event, now: self._judged(self.backends.canary_closed(event.backend, now), now), _of_chat
+            ),
             RelayInUse: self._relay_in_use,
+            **self._relay_reports.takers(),
             Command: self._command,
         }
+
+    def _for_chat(
+        self, otherwise: Callable[[Any, float], list[Output]], concerns: Callable[[Chat, Any], bool]
+    ) -> Callable[[Any, float], list[Output]]:
+        """Chat takes what concerns it."""
+        chat = self.chat
+        if chat is None:
+            return otherwise
+        return lambda event, now: chat.receive(event, now) if concerns(chat, event) else otherwise(event, now)
 
     # -- bytes --------------------------------------------------------------------------------------
 
@@ -287,52 +318,11 @@ class Node:
             return pool.occupied
         return [] if pool.active is None else [pool.active]
 
-    # -- media --------------------------------------------------------------------------------------
-
-    def _media_failed(self, event: MediaFailed, now: float) -> list[Output]:
-        self._calls.cannot_bind(event.stream)
-        return [MediaTrouble(event.stream, event.reason)]
-
-    def _media_report(self, event: MediaReport, now: float) -> list[Output]:
-        self._calls.fingerprints.forget(event.stream)
-        client, backend = event.client, event.backend
-        heard = (client.packets, client.lost, client.jitter, backend.packets, backend.lost, backend.jitter)
-        return [MediaCarried(event.stream, *heard, *self._shared.removed.pop(event.stream, ("", "")))]
-
-    def _media_prints(self, event: MediaPrints, now: float) -> list[Output]:
-        for one in event.prints:
-            self._calls.fingerprints.heard(one.stream, one.side, one.payload_hash, one.at)
-        if not event.complete:
-            self._calls.fingerprints.missed()
-        return []
-
-    def _backends_silent(self, event: BackendsSilent, now: float) -> list[Output]:
-        """Media stopped: ask each of these backends at once whether it lives."""
-        outputs: list[Output] = []
-        for backend, (silent, calls) in self._calls.carriers_of(event.streams).items():
-            outputs += self._judged(self.backends.media_silent(backend, silent, calls, now), now)
-        return outputs
-
-    def _media_refused(self, event: MediaRefused, now: float) -> list[Output]:
-        backend = self._calls.carrier_of(event.stream) if event.side == Side.BACKEND else None
-        return [] if backend is None else self._judged(self.backends.media_refused(backend, now), now)
-
-    def _ports_taken(self, event: PortsTaken, now: float) -> list[Output]:
-        self._inherited |= self._shared.ports.occupy(frozenset(event.ports))
-        return []
-
-    def _ports_free(self, event: PortsFree, now: float) -> list[Output]:
-        for port in event.ports:
-            if port in self._inherited:
-                self._inherited.remove(port)
-                self._shared.ports.give_back(port, now)
-        return []
+    # -- people -------------------------------------------------------------------------------------
 
     def _relay_in_use(self, event: RelayInUse, now: float) -> list[Output]:
         self._admin.relay = event
         return []
-
-    # -- people -------------------------------------------------------------------------------------
 
     def _command(self, event: Command, now: float) -> list[Output]:
         return self._admin.command(event, now)
@@ -344,7 +334,18 @@ class Node:
 
     def replace_users(self, realm: str, credentials: Mapping[str, Credential]) -> None:
         """Know these users from now on; contacts of those who are gone run out."""
-        self._shared.authentication.replace(realm, credentials)
+        self._shared.authentication.replace(realm, _callers(credentials))
+        if self.chat is not None:
+            self.chat.replace_users(credentials)
+
+
+def _callers(users: Mapping[str, Credential]) -> Mapping[str, Credential]:
+    """Those who may telephone: who is of another domain, or known by keys for chat alone, may not."""
+    return {name: credential for name, credential in users.items() if credential.can_call and "@" not in name}
+
+
+def _of_chat(chat: Chat, event: ProbeRefused | Looked | CanaryOpened | CanaryClosed) -> bool:
+    return event.service == chat.shared.backends.service
 
 
 def _answered_to_source(request: Request, status: int, flow: Flow) -> list[Send]:

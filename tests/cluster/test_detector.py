@@ -3,6 +3,7 @@
 import pytest
 
 from haproxy_voip.cluster.detector import (
+    BackendDown,
     BackendUp,
     Signal,
 )
@@ -116,3 +117,11 @@ def test_a_probe_swallowed_by_a_dying_process_costs_no_timeout() -> None:
     at, down = world.last_down()
     assert down.signal == Signal.CANARY_CLOSED
     assert at - killed_at < 0.005
+
+
+def test_a_backend_that_says_that_it_shuts_down_is_down_at_once_and_asked_whether_it_is_back() -> None:
+    world = world_up(1.0)
+    [down] = world.detector.shuts_down(world.now)
+    assert isinstance(down, BackendDown) and down.signal == Signal.SHUTDOWN and down.detected_after == 0.0
+    assert world.detector.shuts_down(world.now) == []
+    assert world.detector.deadline is not None

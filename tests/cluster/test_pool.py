@@ -320,3 +320,21 @@ def test_the_time_before_the_first_probe_is_not_the_backends() -> None:
     assert pool.up("beta", 20.0 + 0.5 * START_GRACE_SECONDS) == []
     assert pool.deadline == 20.0 + START_GRACE_SECONDS
     assert pool.up("alpha", 20.0 + 0.9 * START_GRACE_SECONDS) == [ActiveChanged(None, "alpha", Cause.START)]
+
+
+def test_of_several_that_would_do_a_favoured_one_is_taken_and_any_other_before_none() -> None:
+    pool = Pool(("alpha", "beta", "charlie"), None, 0.0)
+    for name in pool.members:
+        pool.up(name, 0.0)
+    pool.favours = lambda name: name == "charlie"
+    assert pool.down("alpha", 1.0)[0] == ActiveChanged("alpha", "charlie", Cause.DOWN)
+    assert pool.down("charlie", 2.0)[0] == ActiveChanged("charlie", "beta", Cause.DOWN)
+    assert pool.can_use("beta") and not pool.can_use("alpha") and not pool.can_use("delta")
+
+
+def test_who_follows_another_service_does_not_fail_back_by_itself() -> None:
+    pool = Pool(("alpha", "beta"), 10.0, 0.0)
+    pool.up("alpha", 0.0), pool.up("beta", 0.0)
+    assert pool.follow("beta", 20.0) == [ActiveChanged("alpha", "beta", Cause.TOGETHER)]
+    assert pool.deadline is None and pool.wake(99.0) == []
+    assert pool.down("beta", 100.0) == [ActiveChanged("beta", "alpha", Cause.DOWN), Evacuate("beta", Cause.DOWN)]

@@ -51,11 +51,11 @@ def test_a_round_trip_measured_across_our_own_stall_says_nothing_of_the_backend(
     probes = Probes(TIMEOUT)
     probes.send(0.0)
     probes.answered(1)
-    probes.measured(1, 0.001)
+    probes.measured(1, 0.001, 0.001)
     before = probes.round_trip.timeout
     probes.send(0.1)
     probes.expired(2.0)
-    probes.measured(2, 1.9)
+    probes.measured(2, 1.9, 2.0)
     assert probes.round_trip.timeout == before
 
 

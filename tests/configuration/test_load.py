@@ -79,7 +79,6 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_lines(tmp_path: Path)
         "x.yaml:1: proxy.sip.listen[1]: 'sctp:192.0.2.10:5060': 'sctp' is no transport; "
         "write transport:address:port, for example udp:192.0.2.1:5060",
         "x.yaml:4: backends.alpha.sipp: unknown key 'sipp'; did you mean 'sip'?",
-        "x.yaml:4: backends.alpha.sip: missing; write sip: `udp`, `tcp` or `tls`, then `:address:port`",
         "x.yaml:5: health.intervall: unknown key 'intervall'; did you mean 'inter'?",
         "x.yaml:5: health.inter: '5' is no duration; write a number and its unit: 100ms, 2s, 1m or 1h",
         "x.yaml:6: media.ports: 20001-29999 starts with an odd port, and RTP takes even ones; write 20002-29999",
@@ -190,3 +189,22 @@ def test_one_value_that_cannot_be_had_is_a_mistake_at_its_place(tmp_path: Path, 
     with pytest.raises(ConfigErrors) as found:
         load_one(write(tmp_path, text), key)
     assert found.value.errors[0].line == 1
+
+
+SECRET = MINIMAL.replace(
+    "5060'}\n", "5060', chat: {login: [impersonation], impersonation: {user: proxy, secret: s}}}\n"
+)
+
+
+def test_a_secret_is_the_first_line_of_its_file_and_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("open sesame\nand nothing else\n")
+    [backend] = loaded(tmp_path, SECRET).backends
+    assert backend.chat.impersonation is not None and backend.chat.impersonation.secret.text == "open sesame"
+    assert "sesame" not in repr(backend)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"x" * 1025, b"\xff\xfe", b"a\0b"])
+def test_a_file_without_a_secret_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "s").write_bytes(content)
+    mistake = mistakes(tmp_path, SECRET)[0]
+    assert "impersonation.secret: s holds no secret; write 1 to 1024 printable characters" in mistake

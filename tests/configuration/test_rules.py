@@ -20,7 +20,26 @@ def to(*endpoints: str) -> str:
 
 
 ONE = "udp:192.0.2.10:5060"
+CHATS = "tcp:192.0.2.10:5222"
+
+
+def chatting(*endpoints: str, more: str = "") -> str:
+    """The proxy's chat alone."""
+    listen = ", ".join(f"'{endpoint}'" for endpoint in endpoints)
+    return f"proxy: {{domain: v.example, xmpp: {{listen: [{listen}], starttls: optional, {more}}}}}\n"
+
+
+def chats_at(*endpoints: str) -> str:
+    return "backends:\n" + "".join(f"  b{n}: {{xmpp: '{endpoint}'}}\n" for n, endpoint in enumerate(endpoints))
+
+
 ADVERTISED = "advertise: 203.0.113.10,"
+
+
+def impersonating(chat: str) -> str:
+    return chatting(CHATS) + f"backends: {{b0: {{xmpp: 'tcp:192.0.2.11:5222', chat: {{{chat}}}}}}}\n"
+
+
 REFUSED = [
     (listening() + BACKENDS, "x.yaml:1: proxy.sip.listen: is empty"),
     (listening(ONE, ONE) + BACKENDS, "proxy.sip.listen[1]: udp:192.0.2.10:5060 takes the port of udp:192.0.2.10:5060"),
@@ -44,7 +63,31 @@ REFUSED = [
     (MINIMAL + "timers: {min_expires: 2h}\n", "timers.max_expires: 1h is less than min_expires; write at least 2h"),
     (MINIMAL + "timers: {max_expires: 10m}\n", "timers.default_expires: 1h lies outside min_expires to max_expires"),
     (MINIMAL + "limits: {max_registrations: 5}\n", "limits.max_contacts: 10 is more than max_registrations"),
+    (PROXY + USERS + "backends: {alpha: {}}\n", "backends.alpha: speaks nothing; write sip: or xmpp:"),
+    (chatting() + chats_at("tcp:192.0.2.11:5222"), "proxy.xmpp.listen: is empty"),
+    (chatting("udp:192.0.2.10:5222") + chats_at("tcp:192.0.2.11:5222"), "xmpp.listen[0]: udp:192.0.2.10:5222 is UDP"),
+    (chatting(CHATS, CHATS) + chats_at("tcp:192.0.2.11:5222"), "xmpp.listen[1]: tcp:192.0.2.10:5222 takes the port of"),
+    (chatting("tls:192.0.2.10:5223") + chats_at("tcp:192.0.2.11:5222"), "clients use TLS, which needs a certificate"),
+    (chatting(CHATS, more="domains: {V.example: {}}") + chats_at("tcp:192.0.2.11:5222"), "is no domain name in lower"),
+    (chatting(CHATS) + chats_at("udp:192.0.2.11:5222"), "backends.b0.xmpp: udp:192.0.2.11:5222 is UDP"),
+    (chatting(CHATS) + chats_at(CHATS), "backends.b0.xmpp: tcp:192.0.2.10:5222 is the proxy itself"),
+    (chatting(CHATS) + chats_at("tcp:192.0.2.11:5222", "tcp:192.0.2.11:5222"), "b1.xmpp: tcp:192.0.2.11:5222 is b0"),
     (PROXY + BACKENDS, "x.yaml:1: users: missing, and the proxy challenges the phones; write users: users.yaml"),
+    (
+        impersonating("probe: {user: p, secret: users.yaml, inter: 2s}"),
+        "chat.probe.timeout: 5s is longer than inter, 2s",
+    ),
+    (
+        PROXY + USERS + "backends: {a: {sip: 'udp:192.0.2.9:5060', chat: {probe: {user: p, secret: users.yaml}}}}\n",
+        "a.chat.probe: nobody chats there",
+    ),
+    (
+        chatting(CHATS, more="domains: {v.example: {users: users.yaml}}") + chats_at("tcp:192.0.2.11:5222"),
+        "proxy.xmpp.domains.v.example.users: users of proxy.domain have another place; write them at the top",
+    ),
+    (impersonating("login: [impersonation]"), "backends.b0.chat.login: impersonation needs its section"),
+    (impersonating("impersonation: {secret: users.yaml, user: proxy}"), "impersonation: login does not have it"),
+    (impersonating("login: [impersonation], impersonation: {secret: users.yaml}"), "impersonation.user: missing"),
 ]
 ALLOWED = [
     listening(ONE, "tcp:192.0.2.10:5060") + BACKENDS,
@@ -55,6 +98,10 @@ ALLOWED = [
     listening("tcp:192.0.2.10:20500", ONE) + BACKENDS,
     listening("udp:192.0.2.10:20500") + BACKENDS + "media: {listen: 192.0.2.9}\n",
     MINIMAL + "health: {inter: 50ms, timeout: 50ms}\n",
+    chatting(CHATS) + chats_at("tcp:192.0.2.11:5222"),
+    impersonating("login: [impersonation], impersonation: {by: token, secret: users.yaml}"),
+    impersonating("probe: {user: p, secret: users.yaml}"),
+    chatting(CHATS, more="domains: {v.example: {}, w.example: {}}") + chats_at("tls:192.0.2.11:5223"),
 ]
 
 
@@ -70,5 +117,5 @@ def test_values_that_can_are_not(tmp_path: Path, text: str) -> None:
 
 def test_every_rule_is_refused_somewhere_above() -> None:
     told = " ".join(says for _, says in REFUSED)
-    words = {"listeners": "listen", "authentication": "users"}
+    words = {"listeners": "listen", "authentication": "users", "chat_listeners": "xmpp.listen", "deep_probe": "probe"}
     assert all(words.get(rule.check.__name__, rule.check.__name__) in told for rule in RULES)

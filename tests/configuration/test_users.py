@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from haproxy_voip.configuration import users
 from haproxy_voip.configuration.errors import ConfigErrors
 from haproxy_voip.core.credential import Credential
+from tests.configuration.samples import loaded
+from tests.configuration.samples import mistakes as mistakes_in_all
 
 REALM = "voip.example"
 HA1 = users.hashed("1002", REALM, "secret").ha1
@@ -187,3 +189,36 @@ def test_every_prefix_is_read_or_refused(tmp_path: Path) -> None:
     for length in range(len(TEXT)):
         with contextlib.suppress(ConfigErrors):
             users.load(file_with(tmp_path, TEXT[:length]))
+
+
+def test_keys_for_chat_are_kept_as_they_are_and_read_to_be_right(tmp_path: Path) -> None:
+    keys = "SCRAM-SHA-1$4096:c2FsdA==$" + "A" * 27 + "=:" + "B" * 27 + "="
+    path = tmp_path / "users.yaml"
+    path.write_text(f"realm: r\nusers:\n  a: {{scram_sha_1: '{keys}'}}\n")
+    assert users.load(path).credentials["a"].scram_sha_1 == keys
+    path.write_text(f"realm: r\nusers:\n  a: {{scram_sha_256: '{keys}'}}\n  b: {{scram_sha_1: x}}\n")
+    with pytest.raises(ConfigErrors) as wrong:
+        users.load(path)
+    assert "scram_sha_256 holds keys for another hash" in str(wrong.value)
+    assert "no SCRAM keys as RFC 5803 writes them" in str(wrong.value) and "AAAA" not in str(wrong.value)
+
+
+def test_the_users_of_every_domain_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "w.yaml").write_text("realm: w\nusers:\n  alice: {password: two}\n")
+    chat = "xmpp: {listen: ['tcp:192.0.2.10:5222'], starttls: optional, domains: {v: {}, w.example: {users: w.yaml}}}"
+    backends = "backends: {alpha: {xmpp: 'tcp:192.0.2.11:5222'}}\n"
+    config = loaded(tmp_path, f"proxy: {{domain: v, {chat}}}\nusers: users.yaml\n{backends}")
+    known = users.everybody(config)
+    assert known.realm == "voip.example" and list(known.credentials) == ["1001", "alice@w.example"]
+    only_there = users.everybody(loaded(tmp_path, f"proxy: {{domain: v, {chat}}}\n{backends}"))
+    assert (only_there.realm, list(only_there.credentials)) == ("v", ["alice@w.example"])
+
+
+HAS_NONE = "write one of password, ha1, ha1_sha256, scram_sha_1, scram_sha_256"
+
+
+def test_a_mistake_in_a_domains_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "w.yaml").write_text("realm: w\nusers:\n  alice: {}\n")
+    chat = "xmpp: {listen: ['tcp:192.0.2.10:5222'], starttls: optional, domains: {w.example: {users: w.yaml}}}"
+    text = f"proxy: {{domain: v, {chat}}}\nbackends: {{alpha: {{xmpp: 'tcp:192.0.2.11:5222'}}}}\n"
+    assert mistakes_in_all(tmp_path, text) == ["w.yaml:3: users.alice: has no secret; " + HAS_NONE]

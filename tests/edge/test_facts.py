@@ -22,6 +22,7 @@ def test_every_fact_says_itself_in_words():
         facts.StreamsInherited(4),
         facts.RecordsNotWritten("calls.jsonl", "No space left on device"),
         facts.RecordsLost("calls.jsonl", 3),
+        facts.ProberFailed("ended with 1"),
     ]
     assert {type(fact) for fact in told} == set(typing.get_args(facts.EdgeFact))
     for fact in told:

@@ -43,6 +43,7 @@ def test_two_servers_are_killed_and_calls_go_on(folder: Path) -> None:
     status, output = run_demo(folder)
     assert status == 0, output
     assert "alpha -> beta" in output and "beta -> charlie" in output and "692 ms" in output
+    assert "none lost, none doubled" in output
     assert nothing_is_left(folder)
 
 

@@ -9,7 +9,7 @@ from time import monotonic, time
 import pytest
 
 from haproxy_voip.configuration import load, users
-from haproxy_voip.embedded.demo_cluster import BACKENDS, USERS, Cluster
+from haproxy_voip.embedded.demo_cluster import BACKENDS, USERS, Cluster, servers
 from haproxy_voip.embedded.pbx_server import read_passwords
 
 
@@ -25,6 +25,7 @@ def test_the_files_are_what_proxy_and_pbx_read(cluster: Cluster) -> None:
     cluster._write_files()
     config = load.load(cluster.folder / "haproxy_voip.yaml")
     assert [backend.name for backend in config.backends] == list(BACKENDS)
+    assert list(config.xmpp_endpoints) == list(BACKENDS) and config.proxy.tls is not None
     assert config.users is not None
     known = users.load(config.users)
     assert {name: each.password for name, each in known.credentials.items()} == USERS
@@ -43,3 +44,14 @@ def test_facts_are_found_by_name_field_and_time(cluster: Cluster) -> None:
     assert cluster.facts("BackendDown", now - 1, backend="beta") == []
     assert cluster.errors() == 1
     assert cluster.complaints() == ["the proxy said: BackendDown"] * 2 + ["the proxy said: Failed"]
+
+
+def test_a_machine_is_two_servers_that_die_as_one(cluster: Cluster) -> None:
+    cluster._write_files()
+    cluster.start_backend("alpha")
+    names = servers("alpha")
+    before = monotonic()
+    assert before <= cluster.kill("alpha") <= monotonic()
+    for name in names:
+        cluster._children[name].end()
+    assert cluster.pids() == {}

@@ -29,3 +29,17 @@ def test_a_block_in_which_something_listens_is_passed_over(monkeypatch: pytest.M
         taken.listen()
         with pytest.raises(DemoFailed):
             Place.claim()
+
+
+def test_chat_has_a_port_of_its_own_that_is_free_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = Place.claim()
+    free.give_back()
+    monkeypatch.setattr(demo_place, "BLOCKS", [free.block])
+    monkeypatch.setattr(demo_place, "SIP_PORTS", [free.port])
+    assert free.chat_address(PROXY).host == free.address(PROXY).host
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of an earlier test's connections
+        taken.bind(free.chat_address(demo_place.FIRST_BACKEND))
+        taken.listen()
+        with pytest.raises(DemoFailed):
+            Place.claim()

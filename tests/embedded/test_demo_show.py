@@ -9,6 +9,9 @@ import pytest
 
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.embedded import demo_place, demo_show
+from haproxy_voip.embedded.certificate import write_certificate
+from haproxy_voip.embedded.chat_facts import ClientSaw
+from haproxy_voip.embedded.demo_chat import DemoChat
 from haproxy_voip.embedded.demo_cluster import Cluster
 from haproxy_voip.embedded.demo_phone import DemoPhone
 from haproxy_voip.embedded.demo_place import DemoFailed
@@ -30,6 +33,13 @@ def talker(cluster: Cluster, user: str, place: int) -> DemoPhone:
     return phone
 
 
+def chat(cluster: Cluster) -> DemoChat:
+    """Two who have not logged in."""
+    write_certificate(cluster.certificate, cluster.folder / "key.pem", "d.example")
+    passwords = {"1001": "one", "1002": "two"}
+    return DemoChat(cluster.chat_address, cluster.certificate, "d.example", passwords)
+
+
 def scene(run: Run, change: Callable[[DemoPhone, float], None]) -> Failover:
     """A server was killed a second ago; `change` is done to the callee before it is looked at."""
     found = Failover("alpha", "beta", 0.0)
@@ -40,7 +50,7 @@ def scene(run: Run, change: Callable[[DemoPhone, float], None]) -> Failover:
             pair = talker(cluster, "1001", demo_place.CALLER), talker(cluster, "1002", demo_place.CALLEE)
             found.killed_at = monotonic() - 1.0
             change(pair[1], found.killed_at)
-            found.gaps = Show(cluster, pair, pair)._heard_on(found)
+            found.gaps = Show(cluster, pair, pair, chat(cluster))._heard_on(found)
         finally:
             cluster.stop()
 
@@ -91,7 +101,37 @@ def test_what_does_not_come_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) 
         try:
             pair = talker(cluster, "1001", demo_place.CALLER), talker(cluster, "1002", demo_place.CALLEE)
             with pytest.raises(DemoFailed, match="never told of BackendDown"):
-                await Show(cluster, pair, pair)._logged("BackendDown", 0.0, backend="alpha")
+                await Show(cluster, pair, pair, chat(cluster))._logged("BackendDown", 0.0, backend="alpha")
+        finally:
+            cluster.stop()
+
+    run(look)
+
+
+@pytest.mark.parametrize(
+    ("heard", "fact", "words"),
+    [
+        ({}, None, "1 messages were lost and 0 doubled"),
+        ({0: [1.0, 2.0]}, None, "0 messages were lost and 1 doubled"),
+        ({0: [1.0]}, ClientSaw("", "1002@d.example/demo", available=False), "1001 saw 1002@d.example/demo go offline"),
+    ],
+)
+def test_a_message_lost_or_doubled_or_a_flap_is_a_failure(
+    run: Run, monkeypatch: pytest.MonkeyPatch, heard: dict[int, list[float]], fact: object, words: str
+) -> None:
+    monkeypatch.setattr(demo_show, "PATIENCE", 0.05)
+
+    async def look() -> None:
+        cluster = Cluster()
+        try:
+            pair = talker(cluster, "1001", demo_place.CALLER), talker(cluster, "1002", demo_place.CALLEE)
+            both = chat(cluster)
+            one, other = both._writers
+            one.written.append(0.5)
+            other.heard.update(heard)
+            one.facts += [] if fact is None else [fact]
+            with pytest.raises(DemoFailed, match=words):
+                await Show(cluster, pair, pair, both).count()
         finally:
             cluster.stop()
 

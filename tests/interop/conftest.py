@@ -10,6 +10,7 @@ import pytest
 from tests.interop import servers
 from tests.interop.audio import CALLEE_TONE, CALLER_TONE, THIRD_TONE, Ear
 from tests.interop.baresip import PhoneNetwork
+from tests.interop.chat_house import House, chat_house
 from tests.interop.handset import Handset
 from tests.interop.machine import exclusive, what_is_missing
 from tests.interop.parties import CALLEE, CALLER, THIRD
@@ -156,6 +157,15 @@ def start_proxy(interop: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
             return stack.enter_context(contextmanager(_running)(proxy))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def house(request: pytest.FixtureRequest, interop: None) -> Iterator[House]:
+    """Chat servers, the proxy and clients; a test module says by its parameter, a Plan, which."""
+    with chat_house(request.param) as house:
+        _proxies.append(house.proxy)
+        yield house
+        _proxies.remove(house.proxy)
 
 
 def _running(proxy: Proxy) -> Iterator[Proxy]:

@@ -14,6 +14,7 @@ from tests.interop.processes import stop_all
 LOCK = Path("/run/lock/haproxy_voip_interop")
 LOCK_SECONDS = 100.0  # for another run on this machine to end; less than a test's time limit
 TOOLS = ("sipp", "sipsak", "baresip", "kamailio", "kamcmd", "unshare", "setpriv", "ip")
+CHAT_TOOLS = ("prosody", "ejabberdctl", "profanity", "script")
 
 
 class Busy(Exception):
@@ -24,7 +25,7 @@ def what_is_missing() -> str | None:
     """What keeps real servers from being run here, or None."""
     if os.geteuid() != 0:
         return "real servers need root (chroot, network namespaces)"
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    missing = [tool for tool in (*TOOLS, *CHAT_TOOLS) if shutil.which(tool) is None]
     if not servers.suite_is_there("bullseye"):
         missing.append("Asterisk")
     return f"not installed: {', '.join(missing)}; run tests/interop/setup.sh" if missing else None

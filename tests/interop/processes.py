@@ -131,13 +131,13 @@ def tail(path: Path) -> str:
     return "\n".join([f"--- {path} ({len(lines)} lines), its end:", *lines[-TAIL_LINES:]])
 
 
-def wait_until(happened: Callable[[], bool], seconds: float, what: str) -> None:
-    """Polls a condition. Raises ProcessError when it has not come true within `seconds`."""
+def wait_until(happened: Callable[[], bool], seconds: float, what: str, poll: float = 0.005) -> None:
+    """Polls a condition every `poll` seconds. Raises ProcessError when it has not come true within `seconds`."""
     until = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > until:
             raise ProcessError(f"{what}: not within {seconds} s")
-        time.sleep(0.005)
+        time.sleep(poll)
 
 
 @atexit.register

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.control_client import ControlError, request
 from tests.interop.certificate import write_certificate
 from tests.interop.processes import Process, ProcessError, tail
-from tests.interop.servers import REALM, SIP_PORT, Server, password
+from tests.interop.servers import REALM, SIP_PORT, password
 
 ADDRESS = "127.0.0.10"
 TLS_PORT = 5061
@@ -24,6 +24,13 @@ POLL_SECONDS = 0.01
 LOG_LINES = 300  # of its log, shown when a test fails
 
 Status = dict[str, Any]
+
+
+class Behind(Protocol):
+    """A server of whatever kind."""
+
+    name: str
+    address: str
 
 
 class NotSo(Exception):
@@ -40,7 +47,7 @@ class ProxySetting:
     addresses: Sequence[str] = (ADDRESS,)
     tls: bool = False
     media_ports: str = "20000-27999"
-    relay: str = "auto"
+    relay: str = "userspace"
     lines: Sequence[str] = ()  # more of the configuration, as it is
 
 
@@ -49,7 +56,7 @@ class Proxy:
     """One proxy in front of servers."""
 
     folder: Path
-    servers: Sequence[Server]
+    servers: Sequence[Behind]
     setting: ProxySetting = field(default_factory=ProxySetting)
     process: Process | None = None
 
@@ -72,10 +79,7 @@ class Proxy:
 
     def start(self) -> None:
         """Starts it; returns when every server is up in its eyes and the first is the active one."""
-        self._write_files()
-        argv = [str(COMMAND), "run", "-c", str(self._file)]
-        self.process = Process("haproxy-voip", argv, self.log)
-        self.process.start()
+        self._launch()
         self.wait(lambda status: all(row["health"] == "up" for row in status["backends"]))
         first = self.servers[0].name
         # A busy machine may let the second one answer sooner than the first; then it is the active one.
@@ -159,6 +163,12 @@ class Proxy:
         return next(row for row in rows if row["name"] == name)
 
     # -- its files --------------------------------------------------------------------------------------
+
+    def _launch(self) -> None:
+        self._write_files()
+        argv = [str(COMMAND), "run", "-c", str(self._file)]
+        self.process = Process("haproxy-voip", argv, self.log)
+        self.process.start()
 
     @property
     def control(self) -> Path:

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Installs what the interop tests drive: SIP clients, Kamailio and a compiler for BPF on this machine, and an Asterisk
-# per Debian suite in a root of its own (Debian 12 has no Asterisk). Run it as root; a second run finds everything there
-# and takes a second.
+# Installs what the interop tests drive: SIP clients, Kamailio, Prosody, ejabberd and a compiler for BPF on this machine,
+# and an Asterisk per Debian suite in a root of its own (Debian 12 has none). Run it as root; a second run finds everything
+# there and takes a second.
 #
 #   HAPROXY_VOIP_CACHE    where the roots are kept (default /var/cache/haproxy_voip), one folder per suite
 #   HAPROXY_VOIP_SUITES   which suites (default "bullseye sid": Asterisk 16 with chan_sip, Asterisk 22)
@@ -17,9 +17,10 @@ TRY_SECONDS=420             # a try that takes longer hangs: one suite takes abo
 RECIPE=2                    # grows when a root built by an older version of this script will not do
 POLICY=/usr/sbin/policy-rc.d
 
-# command -> the package that has it
+# command -> the package that has it, and what else that needs
 declare -A NEEDED=(
     [kamailio]=kamailio [sipp]=sip-tester [sipsak]=sipsak [baresip]=baresip-core [debootstrap]=debootstrap
+    [prosody]='prosody lua-dbi-sqlite3' [ejabberdctl]=ejabberd [profanity]=profanity [openssl]=openssl
     [clang]=clang [ip]=iproute2 [unshare]=util-linux [setpriv]=util-linux [nsenter]=util-linux [ps]=procps [flock]=util-linux
 )
 # The same for files that are no commands: the library that loads the relay into the kernel comes with its headers.
@@ -62,7 +63,7 @@ restore_services() {
 install_commands() {
     local command file missing=()
     for command in "${!NEEDED[@]}"; do
-        PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null || missing+=("${NEEDED[$command]}")
+        PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null || missing+=(${NEEDED[$command]})
     done
     for file in "${!NEEDED_FILES[@]}"; do
         [ -e "$file" ] || missing+=("${NEEDED_FILES[$file]}")

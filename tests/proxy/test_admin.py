@@ -66,6 +66,13 @@ def test_what_cannot_be_done_is_explained(command: str, arguments: dict[str, str
     assert stage.command(command, **arguments) == {"error": said}
 
 
+def test_a_service_it_does_not_have_cannot_be_drained() -> None:
+    stage = Servers()
+    said = "alpha has no service xmpp; there are sip and xmpp"
+    assert stage.command("drain", name="alpha", service="xmpp") == {"error": said}
+    assert stage.command("drain", name="alpha", service="sip")["active"] == "beta"
+
+
 def test_reading_the_users_again_is_the_edges_work() -> None:
     stage = Servers()
     stage.feed(Command(7, "users-reload"))

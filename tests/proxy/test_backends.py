@@ -68,6 +68,39 @@ def test_a_silent_backend_is_left() -> None:
     assert watched.backends.eligible == ["beta", "charlie"]
 
 
+def test_the_next_one_gets_more_time_while_everybody_comes_to_it() -> None:
+    watched = Watched()
+    watched.run(0.5)
+    before = {name: one.probe_timeout for name, one in watched.backends.detectors.items()}
+    watched.silent.add("alpha")
+    watched.run(1.0)
+    after = {name: one.probe_timeout for name, one in watched.backends.detectors.items()}
+    assert after["beta"] > 2 * before["beta"] and after["charlie"] == before["charlie"]
+
+
+def test_one_that_returns_gets_more_time_as_well() -> None:
+    watched = Watched()
+    watched.run(0.5)
+    watched.silent.add("charlie")
+    watched.run(1.0)
+    watched.silent.clear()
+    watched.run(2.0)
+    timeouts = {name: one.probe_timeout for name, one in watched.backends.detectors.items()}
+    assert timeouts["charlie"] > 2 * timeouts["alpha"]
+
+
+def test_the_last_one_that_can_be_used_knows_that_it_is() -> None:
+    watched = Watched()
+    watched.run(0.5)
+    assert not any(one.last for one in watched.backends.detectors.values())
+    watched.silent.add("alpha")
+    watched.run(1.0)
+    watched.take(watched.backends.set_admin("beta", Admin.MAINT, 1.0))
+    assert [name for name, one in watched.backends.detectors.items() if one.last] == ["charlie"]
+    watched.take(watched.backends.set_admin("beta", Admin.READY, 1.0))
+    assert not watched.backends.detectors["charlie"].last
+
+
 def test_the_active_one_is_asked_first() -> None:
     watched = Watched()
     watched.run(0.5)

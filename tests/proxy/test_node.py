@@ -2,29 +2,20 @@
 
 import pytest
 
-from haproxy_voip.configuration.kinds import PortRange
-from haproxy_voip.configuration.model import MediaConfig
 from haproxy_voip.core.address import Address, Flow, Transport
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.core.effects import Close, Send
 from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
 from haproxy_voip.proxy.events import (
-    MediaFailed,
-    MediaLatched,
-    MediaReport,
-    PortsFree,
-    PortsTaken,
     ProbeReply,
     RelayInUse,
 )
-from haproxy_voip.proxy.facts import MediaCarried, MediaTrouble, MessageRefused, SessionFailed
+from haproxy_voip.proxy.facts import MessageRefused, SessionFailed
 from haproxy_voip.proxy.forward import Forward
 from haproxy_voip.proxy.reception import Reception
-from haproxy_voip.rtp.flow import Counters
 from haproxy_voip.sip.message import Request, Response, parse
 from tests.proxy.stage import DOMAIN, PROXY, Stage
 from tests.proxy.talk import calm, outgoing
-from tests.proxy.test_media import plans
 
 STRANGER = Flow(Transport.UDP, PROXY, Address("127.0.1.99", 5060))
 STREAM = Flow(Transport.TCP, PROXY, Address("127.0.1.99", 40_001), 1)
@@ -256,36 +247,6 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
     assert history(3) == history(3)
     assert history(3) != history(4)
-
-
-def test_media_events_end_in_the_node() -> None:
-    stage = Stage()
-    assert told(stage, MediaLatched(7, "client", Address("127.0.1.1", 7000))) == []
-    outputs = told(stage, MediaFailed(7, "address in use"))
-    assert any(isinstance(output, MediaTrouble) for output in outputs)
-
-
-def test_what_a_stream_carried_is_told_when_it_ends() -> None:
-    report = MediaReport(7, Counters(packets=500, lost=3, jitter=0.0021), Counters(packets=498))
-    [fact] = told(Stage(), report)
-    assert isinstance(fact, MediaCarried)
-    assert str(fact) == (
-        "media stream 7 ended: from the client 500 packets, 3 lost, jitter 2.1 ms; "
-        "from the backend 498 packets, 0 lost, jitter 0.0 ms"
-    )
-
-
-def test_ports_of_an_earlier_process_are_no_calls_until_they_are_free() -> None:
-    stage = calm(media=MediaConfig(ports=PortRange(20000, 20007), quarantine=1.0))
-    assert told(stage, PortsTaken((20000, 20004, 40_000))) == []
-    assert stage.command("status")["media_port_pairs"] == 2
-    talk = outgoing(stage).established()
-    [plan] = plans(stage)
-    assert {plan.client.local.port, plan.backend.local.port} == {20002, 20006}
-    assert told(stage, PortsFree((20004, 40_000))) == []
-    assert stage.command("status")["media_port_pairs"] == 3
-    assert told(stage, PortsFree((20000, 20000))) == []
-    talk.hang_up()
 
 
 def test_what_relays_media_is_shown() -> None:

@@ -1,0 +1,104 @@
+"""What the parts of chat share: tables, alarms and the places everybody must reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from haproxy_voip.configuration.model import BackendChatConfig, Config, XmppConfig
+from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
+from haproxy_voip.core.chance import Chance
+from haproxy_voip.core.deadlines import Deadlines
+from haproxy_voip.proxy.chat.accounts import Accounts
+from haproxy_voip.proxy.chat.backends import ChatBackends
+from haproxy_voip.proxy.chat.heard import HeardBefore
+from haproxy_voip.proxy.chat.phases import UNDER_WAY
+from haproxy_voip.proxy.chat.rooms import AWAITED
+from haproxy_voip.proxy.chat.sessions import Sessions
+from haproxy_voip.proxy.events import TlsStarted
+from haproxy_voip.proxy.shared import Output, Wakeable
+from haproxy_voip.xmpp.parser import ParserPool
+from haproxy_voip.xmpp.server_stream import ServerPolicy
+
+if TYPE_CHECKING:
+    from haproxy_voip.proxy.chat.backend_leg import BackendLeg
+    from haproxy_voip.proxy.chat.failover import Failovers
+    from haproxy_voip.proxy.chat.line import Line
+    from haproxy_voip.proxy.chat.session import Session
+
+ANYWHERE = {4: Address("0.0.0.0", 0), 6: Address("::", 0)}
+
+
+class Leg(Protocol):
+    """One connection, to a client or to a backend."""
+
+    def opened(self, now: float) -> list[Output]:
+        """It is connected."""
+
+    def tls_started(self, event: TlsStarted, now: float) -> list[Output]:
+        """It is encrypted."""
+
+    def received(self, data: bytes, now: float) -> list[Output]:
+        """Bytes came."""
+
+    def closed(self, reason: str, now: float) -> list[Output]:
+        """It is gone."""
+
+
+@dataclass(slots=True, eq=False)
+class ChatShared:
+    """One for a node; see each part's own docstring."""
+
+    config: Config
+    xmpp: XmppConfig
+    policy: ServerPolicy
+    chance: Chance
+    epoch_offset: float  # wall-clock seconds at monotonic 0, for delay stamps and rooms' history
+    next_connection: Callable[[], int]
+    accounts: Accounts
+    backends: ChatBackends
+    sessions: Sessions
+    parsers: ParserPool
+    alarms: Deadlines[Wakeable] = field(default_factory=Deadlines)
+    legs: dict[int, Leg] = field(default_factory=dict)  # by connection number
+    lines: dict[str, Line] = field(default_factory=dict)  # by backend
+    mechanisms: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what each backend offered last
+    features: dict[str, frozenset[str]] = field(default_factory=dict)  # and what after logging in
+    waiting_for: dict[str, dict[Session, None]] = field(default_factory=dict)  # bare address: who has something for it
+    owing: dict[BackendLeg, None] = field(default_factory=dict)  # to be told what is handled, at the end of this step
+    heard: HeardBefore = field(default_factory=HeardBefore)
+    over: list[Session] = field(default_factory=list)  # ended in this step
+    _failovers: list[Failovers] = field(default_factory=list)
+
+    @property
+    def failovers(self) -> Failovers:
+        """What moves sessions."""
+        return self._failovers[0]
+
+    @failovers.setter
+    def failovers(self, failovers: Failovers) -> None:
+        self._failovers.append(failovers)
+
+    def owner_comes(self, room: str, session: Session) -> bool:
+        """Whether somebody else of ours owns that room and is about to enter it again."""
+        for other in self.sessions.in_room(room):
+            theirs = other.traffic.captured.rooms.get(room)
+            if other is session or theirs is None or not theirs.owner:
+                continue
+            if theirs.state in AWAITED or other.residence.phase in UNDER_WAY:
+                return True
+        return False
+
+    def endpoint(self, backend: str) -> Endpoint:
+        """Where it speaks XMPP."""
+        return self.config.xmpp_endpoints[backend]
+
+    def settings(self, backend: str) -> BackendChatConfig:
+        """How sessions are held there."""
+        return next(one.chat for one in self.config.backends if one.name == backend)
+
+    def flow_to(self, backend: str) -> Flow:
+        """A new connection's. Always TCP: where TLS comes first, it is started once the name to ask for is known."""
+        address = self.endpoint(backend).address
+        return Flow(Transport.TCP, ANYWHERE[address.family], address, self.next_connection())

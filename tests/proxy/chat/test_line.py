@@ -1,0 +1,78 @@
+"""Turns to log in at one backend."""
+
+from __future__ import annotations
+
+from haproxy_voip.cluster.pace import INITIAL_WINDOW
+from haproxy_voip.proxy.chat.line import PAUSE_FIRST, RESERVES_AT_ONCE, REST_SECONDS, Line
+from tests.proxy.chat.stage import Stage
+
+
+class Seeker:
+    """Notes its turns."""
+
+    def __init__(self, turns: list[int], number: int) -> None:
+        self.turns, self.number = turns, number
+
+    def log_in(self, backend: str, now: float) -> list[object]:
+        self.turns.append(self.number)
+        return []
+
+
+def lined_up(urgent: int, reserves: int) -> tuple[Line, list[Seeker], list[int]]:
+    line, turns = Line(Stage().chat.shared, "alpha"), list[int]()
+    seekers = [Seeker(turns, number) for number in range(urgent + reserves)]
+    for seeker in seekers:
+        line.join(seeker, urgent=seeker.number < urgent)  # type: ignore[arg-type]
+    return line, seekers, turns
+
+
+def test_no_more_than_the_window_and_the_next_when_one_is_in() -> None:
+    line, seekers, turns = lined_up(30, 0)
+    line.pump(0.0)
+    assert turns == list(range(INITIAL_WINDOW)) and len(line) == 30 - INITIAL_WINDOW
+    line.took(seekers[0], 0.010)  # type: ignore[arg-type]
+    assert len(turns) == INITIAL_WINDOW + 2  # the window grew as well
+
+
+def test_who_has_no_server_goes_before_who_wants_a_second_one() -> None:
+    line, seekers, turns = lined_up(2, 10)
+    line.pump(0.0)
+    assert turns == [0, 1, 2, 3]  # of reserves only a few at once, those in flight counted
+    assert RESERVES_AT_ONCE == 4
+    line.took(seekers[0], 0.010)  # type: ignore[arg-type]
+    assert turns == [0, 1, 2, 3, 4]
+
+
+def test_a_refusal_makes_everybody_wait_and_longer_each_time() -> None:
+    line, seekers, turns = lined_up(1, 0)
+    line.pump(0.0)
+    line.refused(seekers[0], 0.0)  # type: ignore[arg-type]
+    now, pause = 0.0, PAUSE_FIRST
+    for _ in range(3):
+        line.join(seekers[0], urgent=True)  # type: ignore[arg-type]
+        before = len(turns)
+        line.pump(now + pause * 0.9)
+        assert len(turns) == before
+        now += pause
+        line.wake(now)
+        assert len(turns) == before + 1
+        line.refused(seekers[0], now)  # type: ignore[arg-type]
+        pause *= 2
+
+
+def test_a_dead_backend_has_nobody_waiting() -> None:
+    line, _, turns = lined_up(20, 3)
+    line.pump(0.0)
+    assert len(line.reset()) == 20 + 3 - INITIAL_WINDOW and len(line) == 0
+    line.pump(1.0)
+    assert len(turns) == INITIAL_WINDOW
+
+
+def test_while_others_move_nobody_logs_in_for_reserve() -> None:
+    line, seekers, turns = lined_up(1, 1)
+    line.rest(0.0)
+    line.pump(0.0)
+    line.took(seekers[0], 0.1)  # type: ignore[arg-type]
+    assert turns == [0]
+    line.wake(REST_SECONDS)
+    assert turns == [0, 1]

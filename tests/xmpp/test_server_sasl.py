@@ -1,0 +1,104 @@
+"""Attempts to log in, as elements (RFC 6120 sections 6.4 and 6.5)."""
+
+from base64 import b64decode, b64encode
+
+import pytest
+
+from haproxy_voip.xmpp.errors import SaslCondition, SaslFailure, StreamError
+from haproxy_voip.xmpp.outputs import TlsInfo, Write
+from haproxy_voip.xmpp.sasl.scram_client import ScramClient, Secret
+from haproxy_voip.xmpp.server_outputs import Authenticate, CredentialsWanted
+from haproxy_voip.xmpp.server_sasl import MAX_RETRIES, Authenticator, Fakes, authenticator_for, offered_mechanisms
+from tests.xmpp.clients import AUTH, CLIENT_KEY, KEYS, PLAIN, policy
+from tests.xmpp.samples import stanza
+
+SASL = b" xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
+EMPTY_CHALLENGE = Write(b"<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+
+
+def authenticator(endpoint_hash: bytes | None = None) -> Authenticator:
+    offered = offered_mechanisms(("SCRAM-SHA-256", "PLAIN"), endpoint_hash)
+    return Authenticator("im.example.com", offered, endpoint_hash, Fakes(b"node", 4096))
+
+
+def response(data: bytes) -> bytes:
+    return b"<response" + SASL + b">" + b64encode(data) + b"</response>"
+
+
+def failure(output: object) -> str:
+    assert isinstance(output, Write) and output.data.startswith(b"<failure" + SASL)
+    return output.data.split(b"<")[2].rstrip(b"/>").decode()
+
+
+def test_plain_in_one_step_and_in_two() -> None:
+    claimed = Authenticate("juliet", "im.example.com", "PLAIN", "r0m30myr0m30")
+    assert authenticator().receive(stanza(PLAIN)) == claimed
+    two = authenticator()
+    assert two.receive(stanza(AUTH % (b"PLAIN", b""))) == EMPTY_CHALLENGE
+    assert two.receive(stanza(response(b"\0juliet\0r0m30myr0m30"))) == claimed
+    assert two.under_way and two.success() == b"<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"
+    assert not two.under_way
+
+
+@pytest.mark.parametrize("plus", [True, False])
+def test_scram_gives_the_clients_key(plus: bool) -> None:
+    server, client = authenticator(b"hash"), ScramClient("SHA-256", "juliet", Secret("r0m30myr0m30"), "nonce")
+    if plus:
+        client.bind(b"hash", plus=True)
+    mechanism = b"SCRAM-SHA-256-PLUS" if plus else b"SCRAM-SHA-256"
+    wanted = server.receive(stanza(AUTH % (mechanism, b64encode(client.first()))))
+    assert wanted == CredentialsWanted("juliet", "im.example.com", "SHA-256")
+    challenge = server.keys(KEYS, "ours")
+    assert isinstance(challenge, Write)
+    final = client.server_first(_data(challenge.data))
+    claimed = server.receive(stanza(response(final)))
+    assert claimed == Authenticate("juliet", "im.example.com", mechanism.decode(), client_key=CLIENT_KEY)
+    client.server_final(_data(server.success()))
+
+
+def _data(nonza: bytes) -> bytes:
+    return b64decode(stanza(nonza).element().text)
+
+
+@pytest.mark.parametrize(
+    ("sent", "condition"),
+    [
+        (AUTH % (b"DIGEST-MD5", b""), "invalid-mechanism"),
+        (AUTH % (b"SCRAM-SHA-256-PLUS", b""), "invalid-mechanism"),
+        (AUTH % (b"PLAIN", b"*"), "incorrect-encoding"),
+        (AUTH % (b"PLAIN", b"="), "malformed-request"),
+        (AUTH % (b"PLAIN", b64encode(b"x@y\0juliet\0pass")), "invalid-authzid"),
+        (AUTH % (b"PLAIN", b64encode(b"\0ju liet\0pass")), "not-authorized"),
+        (b"<abort" + SASL + b"/>", "aborted"),
+        (response(b"\0a\0b"), "malformed-request"),
+        (b"<success" + SASL + b"/>", "malformed-request"),
+    ],
+)
+def test_attempts_that_fail(sent: bytes, condition: str) -> None:
+    server = authenticator()
+    assert failure(server.receive(stanza(sent))) == condition
+    assert not server.under_way
+
+
+def test_a_new_attempt_ends_the_one_before() -> None:
+    server = authenticator()
+    server.receive(stanza(AUTH % (b"SCRAM-SHA-256", b"")))
+    assert isinstance(server.receive(stanza(PLAIN)), Authenticate)
+
+
+def test_retries_are_limited() -> None:
+    server = authenticator()
+    for _ in range(MAX_RETRIES):
+        assert failure(server.refuse(SaslFailure(SaslCondition.NOT_AUTHORIZED))) == "not-authorized"
+    with pytest.raises(StreamError, match="policy-violation"):
+        server.receive(stanza(b"<abort" + SASL + b"/>"))
+
+
+def test_without_tls_nothing_is_offered_where_it_is_required() -> None:
+    assert authenticator_for("a", policy(), None).offered == ()
+    assert authenticator_for("a", policy(), TlsInfo()).offered == ("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN")
+    assert len(authenticator_for("a", policy(), TlsInfo(b"hash")).offered) == 5
+    assert len(authenticator_for("a", policy(tls_required=False), None).offered) == 3
+    unknown = policy(plain_only=frozenset({"a"}))
+    assert authenticator_for("a", unknown, TlsInfo(b"hash")).offered == ("PLAIN",)
+    assert len(authenticator_for("b", unknown, TlsInfo(b"hash")).offered) == 5
