@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from haproxy_voip import __version__
-from haproxy_voip.commands import DONE, EXIT_STATUS, Failure, check, control, demo, run, users
+from haproxy_voip.commands import DONE, EXIT_STATUS, Failure, check, control, demo, init, run, users
 
 INTERRUPTED = 130  # as shells count SIGINT
 
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"haproxy-voip {__version__}")
     parsers = top.add_subparsers(required=True, metavar="COMMAND")
-    for module in (run, check, control, users, demo):
+    for module in (init, run, check, control, users, demo):
         module.add(parsers)
     return top
 

@@ -48,6 +48,12 @@ class DeepCheck:
         self._number = 0
         self._pending = False
 
+    def retime(self, timing: DeepTiming) -> None:
+        """Probe by this from the next probe on; the verdict stays."""
+        if timing != self._timing:
+            self._timing = timing
+            self._counter.retime(timing.rise, timing.fall)
+
     @property
     def failing(self) -> bool:
         """Whether the backend is down for this reason."""

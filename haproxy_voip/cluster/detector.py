@@ -24,6 +24,7 @@ from haproxy_voip.cluster.canary import Canary
 from haproxy_voip.cluster.health import Health, HealthCounter, HealthTiming
 from haproxy_voip.cluster.probes import Probes
 from haproxy_voip.cluster.round_trip import FLOOR_SECONDS, HURRIED_SECONDS
+from haproxy_voip.cluster.suspicion import Calls, Grudges, Suspicion
 
 # A backend that talks to us but leaves probes unanswered is busy. One whose timers still retransmit while it takes
 # nothing in is dead, so its talking excuses only this many probes in a row.
@@ -42,8 +43,6 @@ CONFIRM_AGAIN_SECONDS = 0.002
 SILENT_SHARE = 0.5
 # So many whose media stop, or are refused, at the same time do so for a reason that is none of theirs.
 SEVERAL_CALLS = 3
-# At the same time: the calls' packets come spread over 20 ms, and the relay looks every 20 ms.
-TOGETHER_SECONDS = 0.1
 
 
 class Signal(StrEnum):
@@ -116,41 +115,6 @@ class BackendDown:
 DetectorOutput = ProbeDue | LookDue | CanaryDue | StirDue | BackendUp | BackendDown
 
 
-@dataclass(slots=True)
-class _Suspicion:
-    """Something speaks against the backend. Strong: only the answer to a probe after number `probes` clears it."""
-
-    signal: str
-    since: float
-    strong: bool = False
-    closed: bool = False  # the canary was
-    silent: bool = False  # so are its calls: the next time-out decides
-    media: bool = False  # its calls were refused: the next refused probe decides
-    probes: int = 0
-
-
-@dataclass(slots=True)
-class _Grudges:
-    """Counted since the last probe that was answered."""
-
-    refused: int = 0
-    excused: int = 0
-
-
-@dataclass(slots=True)
-class _Calls:
-    """Of which something was told within a short time."""
-
-    count: int = 0
-    last_at: float = float("-inf")
-
-    def add(self, count: int, now: float) -> int:
-        """How many they are now."""
-        self.count = count if now > self.last_at + TOGETHER_SECONDS else self.count + count
-        self.last_at = now
-        return self.count
-
-
 @dataclass(slots=True, eq=False)
 class Detector:
     """The judge of one backend. It asks for the first probe on its first `wake`."""
@@ -163,10 +127,10 @@ class Detector:
     _probes: Probes = field(init=False)
     _canary: Canary = field(init=False, default_factory=Canary)
     _next_probe_at: float | None = field(init=False)  # None while one is pending
-    _suspicion: _Suspicion | None = field(init=False, default=None)
-    _grudges: _Grudges = field(init=False, default_factory=_Grudges)
-    _silent: _Calls = field(init=False, default_factory=_Calls)
-    _media_refused: _Calls = field(init=False, default_factory=_Calls)
+    _suspicion: Suspicion | None = field(init=False, default=None)
+    _grudges: Grudges = field(init=False, default_factory=Grudges)
+    _silent: Calls = field(init=False, default_factory=Calls)
+    _media_refused: Calls = field(init=False, default_factory=Calls)
     _alive_at: float | None = field(init=False, default=None)
     _confirm_at: float | None = field(init=False, default=None)  # when the second probe after a closed canary is due
 
@@ -174,6 +138,13 @@ class Detector:
         self._counter = HealthCounter(self.timing.rise, self.timing.fall)
         self._probes = Probes(self.timing.timeout)
         self._next_probe_at = now
+
+    def retime(self, timing: HealthTiming) -> None:
+        """Probe by this from the next probe on; the verdict stays."""
+        if timing != self.timing:
+            self.timing = timing
+            self._counter.retime(timing.rise, timing.fall)
+            self._probes.round_trip.ceiling = timing.timeout
 
     @property
     def health(self) -> Health:
@@ -350,12 +321,12 @@ class Detector:
                 return []
         return self._failed(now, certain=silent)
 
-    def _suspect(self, signal: str, since: float, *, strong: bool = False) -> _Suspicion:
+    def _suspect(self, signal: str, since: float, *, strong: bool = False) -> Suspicion:
         """Note a signal. The first one stays, unless it was weak and this one is strong."""
         known = self._suspicion
         if known is None or (strong and not known.strong):
             since = since if known is None else known.since
-            known = self._suspicion = _Suspicion(signal, since, strong)
+            known = self._suspicion = Suspicion(signal, since, strong)
         if strong:
             known.probes = self._probes.number
         return known
@@ -364,7 +335,7 @@ class Detector:
         self._suspicion = None
         self._confirm_at = None
         self._probes.round_trip.floor = None
-        self._grudges = _Grudges()
+        self._grudges = Grudges()
         came_up = self._counter.passed()
         if in_time:
             self._probes.settle()
@@ -384,7 +355,7 @@ class Detector:
         suspicion, self._suspicion = self._suspicion, None
         self._confirm_at = None
         assert suspicion is not None
-        self._grudges = _Grudges()
+        self._grudges = Grudges()
         self._canary.drop()
         self._probes.round_trip.forget()
         silent_for = None if self._alive_at is None else now - self._alive_at

@@ -46,6 +46,12 @@ class HealthCounter:
         self.score = self._full
         self.health = Health.UNKNOWN
 
+    def retime(self, rise: int, fall: int) -> None:
+        """Count by these from now on. The verdict stays, and what was counted towards another is forgotten."""
+        self._rise = rise
+        self._full = rise + fall - 1
+        self.score = 0 if self.health is Health.DOWN else self._full
+
     @property
     def up(self) -> bool:
         """Whether the backend is known to be up."""

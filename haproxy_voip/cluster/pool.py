@@ -7,6 +7,7 @@ calls, what is there stays), `maint` (nobody may be there: as if it were down).
 2. What works is left alone: a better backend that returns takes over by itself only when `failback` is set, and only
    after it has been usable without a break for so long.
 3. An operator's `switch` holds until that backend is lost or an operator says otherwise.
+4. A backend that was removed gets nothing new, unless it is active and no other can be: then it goes on until one can.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Cause(StrEnum):
     DRAIN = "drain"
     MAINT = "maint"
     SWITCH = "switch"
+    REMOVED = "removed"
     TOGETHER = "together"  # another service of the backends moved there
 
 
@@ -77,7 +79,14 @@ class Evacuate:
     why: Cause  # DOWN or MAINT
 
 
-PoolOutput = ActiveChanged | Evacuate
+@dataclass(slots=True)
+class Retire:
+    """This backend was removed and is not the active one, or not any more: what is there ends in its own time."""
+
+    backend: str
+
+
+PoolOutput = ActiveChanged | Evacuate | Retire
 
 
 @dataclass(slots=True)
@@ -91,11 +100,17 @@ class Member:
     usable_since: float | None = None  # since when it is up and ready without a break; None: it is not
     failback_factor: int = 1
     failed_back_at: float | None = None  # when it last became active by failback
+    leaving: bool = False  # it was removed from the configuration
+
+    @property
+    def word(self) -> str:
+        """What operators want of it."""
+        return "leaving" if self.leaving else str(self.admin)
 
     @property
     def usable(self) -> bool:
         """Whether it may get new calls."""
-        return self.health is Health.UP and self.admin is Admin.READY
+        return self.health is Health.UP and self.admin is Admin.READY and not self.leaving
 
     @property
     def occupied(self) -> bool:
@@ -109,7 +124,7 @@ class Pool:
     __slots__ = ("_balance", "_failback", "_grace_ends_at", "_pinned", "active", "deadline", "favours", "members")
 
     def __init__(self, names: Iterable[str], failback: float | None, now: float) -> None:
-        self.members = {name: Member(name, rank) for rank, name in enumerate(names)}
+        self.members = {name: Member(name, rank) for rank, name in enumerate(names)}  # those that leave come last
         self.active: str | None = None
         self._failback = failback
         self._balance: Balance = Failover()
@@ -126,15 +141,60 @@ class Pool:
             self._grace_ends_at = now + START_GRACE_SECONDS
             self._planned([])
 
+    # -- another configuration ----------------------------------------------------------------------
+
+    def arrange(self, names: Iterable[str], failback: float | None, now: float) -> list[PoolOutput]:
+        """These are the backends from now on, in this order; the others leave. `drop` what has nothing to carry.
+
+        One that is new is unknown until it is `up`; one that left and is among them again is what it was.
+        """
+        known, self._failback = self.members, failback
+        stay = {name: known.get(name) or Member(name, 0) for name in names}
+        gone = [member for name, member in known.items() if name not in stay]
+        self.members = stay | {member.name: member for member in gone}
+        self._rank()
+        outputs: list[PoolOutput] = []
+        for member in stay.values():
+            if member.leaving:
+                member.leaving = False
+                outputs += self._became_usable(member, now)
+        left = [member for member in gone if not member.leaving]
+        for member in left:
+            member.leaving, member.usable_since = True, None
+        outputs += self._fill(now)
+        return self._planned([*outputs, *(Retire(one.name) for one in left if one.name not in self._moot(outputs))])
+
+    def drop(self, name: str) -> None:
+        """One that left has nothing to carry any more."""
+        del self.members[name]
+        self._rank()
+
+    @property
+    def retired(self) -> list[str]:
+        """Those that left and are not needed any more."""
+        return [name for name, member in self.members.items() if member.leaving and name != self.active]
+
+    def _moot(self, outputs: list[PoolOutput]) -> list[str | None]:
+        """Not to be retired: the one that is needed, and those of which it was said already."""
+        return [self.active, *(output.backend for output in outputs if isinstance(output, Retire))]
+
+    def _rank(self) -> None:
+        for rank, member in enumerate(self.members.values()):
+            member.rank = rank
+
+    # -- what may be used ---------------------------------------------------------------------------
+
     @property
     def eligible(self) -> list[str]:
         """All that may get new calls, in order of preference."""
-        return [member.name for member in self.members.values() if member.usable]
+        usable = [member.name for member in self.members.values() if member.usable]
+        return usable or [name for name in self.members if name == self.active]
 
     @property
     def occupied(self) -> list[str]:
         """All that are up and not in maintenance, in order of preference: where registrations are mirrored to."""
-        return [member.name for member in self.members.values() if member.occupied]
+        retired = self.retired
+        return [name for name, member in self.members.items() if member.occupied and name not in retired]
 
     def can_use(self, name: str) -> bool:
         """Whether this backend may get new calls."""
@@ -167,6 +227,8 @@ class Pool:
     def set_admin(self, name: str, state: Admin, now: float) -> list[PoolOutput]:
         """The operator's word. Raises PoolRefusal when there is no such backend."""
         member = self._member(name)
+        if state is Admin.READY:
+            self._require_staying(member)
         if member.admin is state:
             return []
         was_occupied = member.occupied
@@ -183,6 +245,7 @@ class Pool:
     def switch(self, name: str, now: float) -> list[PoolOutput]:
         """Make this backend the active one now. Raises PoolRefusal when it cannot be."""
         member = self._member(name)
+        self._require_staying(member)
         if member.admin is not Admin.READY:
             raise PoolRefusal(f"{name} is in {member.admin}; make it ready first")
         if member.health is not Health.UP:
@@ -215,15 +278,20 @@ class Pool:
             self.deadline = min((at for at, _ in self._failbacks()), default=None)
         return outputs
 
-    @property
-    def _best(self) -> str:
-        return next(filter(self.favours, self.eligible), self.eligible[0])
+    def _best_of(self, names: Iterable[str]) -> str | None:
+        """The first that is favoured, else the first."""
+        wanted = list(names)
+        return next(filter(self.favours, wanted), next(iter(wanted), None))
 
     def _member(self, name: str) -> Member:
         try:
             return self.members[name]
         except KeyError:
             raise PoolRefusal(f"there is no backend {name}; there are {', '.join(self.members)}") from None
+
+    def _require_staying(self, member: Member) -> None:
+        if member.leaving:
+            raise PoolRefusal(f"{member.name} was removed from the configuration; add it there and reload")
 
     def _failbacks(self) -> list[tuple[float, Member]]:
         """When each backend that is better than the active one may take over, in order of preference."""
@@ -247,7 +315,7 @@ class Pool:
         member.usable_since = None
         outputs: list[PoolOutput] = []
         if member.name == self.active:
-            best = self._best if self.eligible else None
+            best = self._best_of(name for name in self.eligible if name != member.name)
             outputs += self._activate(best, why, now)
         elif self.active is None:
             outputs += self._fill(now)  # it may have been the one the others waited for
@@ -267,9 +335,12 @@ class Pool:
 
     def _fill(self, now: float) -> list[PoolOutput]:
         """Make the best backend active if there is none, unless a better one may still answer at the start."""
-        if self.active is not None or not self.eligible:
+        if self.active is not None and self.members[self.active].leaving:
+            better = self._best_of(name for name in self.eligible if name != self.active)
+            return [] if better is None else self._activate(better, Cause.REMOVED, now)
+        best = self._best_of(self.eligible)
+        if self.active is not None or best is None:
             return []
-        best = self._best
         if self._grace_ends_at is None:
             return self._activate(best, Cause.RETURNED, now)
         awaited = any(
@@ -286,4 +357,5 @@ class Pool:
             return []
         old, self.active = self.active, name
         self._grace_ends_at = None
-        return [ActiveChanged(old, name, why)]
+        changed = ActiveChanged(old, name, why)
+        return [changed, Retire(old)] if old is not None and self.members[old].leaving else [changed]

@@ -25,10 +25,10 @@ VARIATIONS = 4  # section 2.2, K
 class RoundTrip:
     """SRTT and RTTVAR of one backend. The time-out exceeds `ceiling` seconds only while it is burdened."""
 
-    __slots__ = ("_back_off", "_ceiling", "_smoothed", "_variation", "burdened", "floor")
+    __slots__ = ("_back_off", "_smoothed", "_variation", "burdened", "ceiling", "floor")
 
     def __init__(self, ceiling: float) -> None:
-        self._ceiling = ceiling
+        self.ceiling = ceiling
         self.forget()
 
     def forget(self) -> None:
@@ -44,21 +44,21 @@ class RoundTrip:
     @property
     def timeout(self) -> float:
         """Seconds."""
-        return BURDENED_TIMES * self._ceiling if self.burdened and self.floor is None else self.ordinary
+        return BURDENED_TIMES * self.ceiling if self.burdened and self.floor is None else self.ordinary
 
     @property
     def ordinary(self) -> float:
         """The same, for one that has no more to do than usual."""
         if self._smoothed is None:
-            return self._ceiling
+            return self.ceiling
         measured = self._smoothed + VARIATIONS * self._variation
         patience = max(FLOOR_SECONDS, measured) * self._back_off if self.floor is None else max(self.floor, measured)
-        return min(self._ceiling, patience)
+        return min(self.ceiling, patience)
 
     def measured(self, seconds: float) -> None:
         """A probe was answered after so long. More than the ceiling is taken for the ceiling: one very late answer
         (the server was suspended) must not spoil the average for the next hundred."""
-        seconds = min(seconds, self._ceiling)
+        seconds = min(seconds, self.ceiling)
         self._back_off = 1
         if self._smoothed is None:
             self._smoothed, self._variation = seconds, seconds / 2
@@ -68,5 +68,5 @@ class RoundTrip:
 
     def timed_out(self) -> None:
         """The next probe may take twice as long (section 5.5): two impatient probes prove no more than one."""
-        if self.ordinary < self._ceiling:
+        if self.ordinary < self.ceiling:
             self._back_off *= 2

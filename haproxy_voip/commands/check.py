@@ -26,7 +26,7 @@ def check(options: argparse.Namespace) -> int:
     """Nothing is opened or changed."""
     if options.json:
         return _check_for_programs(options.file)
-    print(f"{options.file}: good\n{_summary(configuration(options.file))}")
+    print(f"{options.file}: good\n{summary(configuration(options.file))}")
     return DONE
 
 
@@ -50,12 +50,13 @@ def _check_for_programs(path: Path) -> int:
     return DONE
 
 
-def _summary(config: Config) -> str:
+def summary(config: Config) -> str:
     """What was understood, to be compared with what was meant."""
     backends = [
         f"    {backend.name} at {', '.join(str(at) for at in (backend.sip, backend.xmpp) if at is not None)}"
         for backend in config.backends
     ]
+    trunks = [f"    {trunk.name} at {trunk.address}" for trunk in config.trunks]
     listen = (*config.proxy.sip.listen, *(config.proxy.xmpp.listen if config.proxy.xmpp is not None else ()))
     return "\n".join(
         [
@@ -63,5 +64,6 @@ def _summary(config: Config) -> str:
             f"  listens on: {', '.join(map(str, listen))}",
             "  backends, the preferred one first:",
             *backends,
+            *(["  trunks:", *trunks] if trunks else []),
         ]
     )

@@ -1,4 +1,4 @@
-"""`status`, `drain`, `maint`, `ready` and `switch`: asked of the running proxy."""
+"""`status`, `drain`, `maint`, `ready`, `switch` and `reload`: asked of the running proxy."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from haproxy_voip.commands import DONE, REFUSED, UNREACHABLE, Failure, Parsers
 from haproxy_voip.commands.failovers import failovers
 from haproxy_voip.commands.options import add_control, add_json, control_path, sentence
 from haproxy_voip.commands.tables import described
-from haproxy_voip.edge.control_client import ControlError, request
+from haproxy_voip.edge.control_client import PATIENCE, ControlError, request
 
 LOOK_SECONDS = 0.2  # how often to ask for progress
+RELOAD_SECONDS = 30.0  # for a large users' file to be read, after whatever reload is under way
 
 NAMED = {
     "drain": "give a backend nothing new; calls on it stay until they end, or are moved; chat sessions move away",
@@ -42,6 +43,8 @@ def add(parsers: Parsers) -> None:
             )
         _add_common(parser, drain if name == "drain" else change)
         parser.set_defaults(asked=name)
+    text = "load the configuration again and say what has changed; one that is wrong changes nothing"
+    _add_common(parsers.add_parser("reload", help=text, description=sentence(text)), reload)
 
 
 def show_status(options: argparse.Namespace) -> int:
@@ -60,6 +63,15 @@ def change(options: argparse.Namespace) -> int:
     """One of NAMED; shows the backends as they are afterwards."""
     service = {} if options.service is None else {"service": options.service}
     return _show(options, ask(options, options.asked, {"name": options.name} | service))
+
+
+def reload(options: argparse.Namespace) -> int:
+    """As SIGHUP does."""
+    result = ask(options, "reload", {}, RELOAD_SECONDS)
+    if options.json:
+        return _show(options, result)
+    print("\n".join([*result["changed"], *result["later"]]) or "nothing has changed")
+    return DONE
 
 
 def drain(options: argparse.Namespace) -> int:
@@ -87,10 +99,12 @@ def _progress(row: dict[str, Any]) -> str:
     return f"{text}; {why}" if why else text
 
 
-def ask(options: argparse.Namespace, command: str, arguments: dict[str, str]) -> dict[str, Any]:
+def ask(
+    options: argparse.Namespace, command: str, arguments: dict[str, str], patience: float = PATIENCE
+) -> dict[str, Any]:
     """Ask the running proxy. Raises Failure when it refuses or cannot be asked."""
     try:
-        result = request(control_path(options), command, arguments)
+        result = request(control_path(options), command, arguments, patience)
     except ControlError as error:
         raise Failure(UNREACHABLE, str(error)) from None
     if "error" in result:

@@ -22,5 +22,5 @@ def run(options: argparse.Namespace) -> int:
     config = configuration(options.config)
     from haproxy_voip.commands.serve import serve
 
-    serve(config)
+    serve(config, options.config)
     return DONE

@@ -6,19 +6,21 @@ import gc
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import uvloop
 
 from haproxy_voip.commands import CANNOT_RUN, REFUSED, Failure
 from haproxy_voip.configuration import users
 from haproxy_voip.configuration.errors import ConfigErrors
+from haproxy_voip.configuration.load import load
 from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.edge import assemble
 from haproxy_voip.edge import facts as edge_facts
-from haproxy_voip.edge.around import Around, BadUsers, no_users
+from haproxy_voip.edge.around import Around, BadConfiguration, BadUsers, Loaded, no_users
 from haproxy_voip.edge.driver import Reader
 from haproxy_voip.edge.listening import CannotListen
 from haproxy_voip.edge.media_start import CannotRelay
@@ -29,42 +31,86 @@ from haproxy_voip.observe.log import LEVELS, Log
 from haproxy_voip.proxy.node import Node
 
 
-def serve(config: Config) -> None:
-    """Run the proxy until it is told to stop. Raises Failure."""
+def serve(config: Config, file: Path) -> None:
+    """Run the proxy until it is told to stop; `file` is what `reload` reads. Raises Failure."""
     known = _users(config)
     _raise_file_limit()
     log = Log(sys.stderr, config.log.level, config.log.format, LEVELS | edge_facts.LEVELS)
-    records = _records(config, log)
+    outlets = None
     try:
-        uvloop.run(_serve(config, known, [log, *records]))
+        outlets = Outlets(config, log)
+        uvloop.run(_serve(config, known, outlets, file))
+    except BadConfiguration as error:
+        raise Failure(CANNOT_RUN, str(error)) from None
     except (CannotListen, CannotRelay, TlsError) as error:
         raise Failure(CANNOT_RUN, str(error)) from None
     finally:
-        for each in records:
-            each.close()
+        if outlets is not None:
+            outlets.close()
         log.close()
 
 
-def _records(config: Config, log: Log) -> list[RecordFile]:
-    """The reader that writes the call records, if they are wanted."""
-    if config.call_records is None:
-        return []
-    # A call at its limit may take two; the rest are those that ended in the last seconds.
-    records = CallRecords(2 * config.limits.max_calls + 1000)
-    try:
-        return [RecordFile(config.call_records, records, log)]
-    except OSError as error:
-        raise Failure(CANNOT_RUN, f"call_records: {config.call_records}: {error.strerror or error}") from None
+class Outlets:
+    """What reads facts as the configuration in force says: the log, and the call records where they are wanted."""
+
+    def __init__(self, config: Config, log: Log) -> None:
+        """Raises BadConfiguration when the call records cannot be written."""
+        self.config = config
+        self._log = log
+        self._records: RecordFile | None = None
+        self.prepare(config)()
+
+    def prepare(self, config: Config) -> Callable[[], list[Reader]]:
+        """Try what may fail. What is returned puts it in force; it returns the readers. Raises BadConfiguration."""
+        path, records = config.call_records, self._records
+        if path is not None and (records is None or records.path != path):
+            try:
+                if records is None:
+                    # A call at its limit may take two; the rest are those that ended in the last seconds.
+                    records = RecordFile(path, CallRecords(2 * config.limits.max_calls + 1000), self._log)
+                else:
+                    path.open("a").close()
+            except OSError as error:
+                raise BadConfiguration(f"call_records: {path}: {error.strerror or error}") from None
+
+        def take() -> list[Reader]:
+            self.config = config
+            self._log.write_from(config.log.level)
+            if path is None and self._records is not None:
+                self._records.finish()
+            elif path is not None and records is not None:
+                records.move(path)
+            self._records = None if path is None else records
+            return self.readers
+
+        return take
+
+    @property
+    def readers(self) -> list[Reader]:
+        """Of facts."""
+        return [self._log] if self._records is None else [self._log, self._records]
+
+    def close(self) -> None:
+        """Let the last records be written."""
+        if self._records is not None:
+            self._records.close()
 
 
-async def _serve(config: Config, known: users.Users, readers: Sequence[Reader]) -> None:
+async def _serve(config: Config, known: users.Users, outlets: Outlets, file: Path) -> None:
     now = time.monotonic()
     node = Node(config, (known.realm, known.credentials), Chance.system(), now, time.time() - now)
     # Reference counting frees everything: what a call leaves makes no cycle (tests/proxy/test_garbage.py). A full
     # collection with 8,000 calls lingering would stop us for a second: audio, probes and all.
     gc.collect()
     gc.disable()
-    await assemble.run(config, node, Around(readers=readers, read_users=lambda: _read_again(config)))
+    around = Around(
+        readers=outlets.readers,
+        read_users=lambda: _read_again(outlets.config),
+        users=(known.realm, known.credentials),
+        load=lambda: _load_again(file),
+        prepare=outlets.prepare,
+    )
+    await assemble.run(config, node, around)
 
 
 def _users(config: Config) -> users.Users:
@@ -83,6 +129,15 @@ def _read_again(config: Config) -> tuple[str, Mapping[str, Credential]]:
     except ConfigErrors as errors:
         raise BadUsers(str(errors)) from None
     return known.realm, known.credentials
+
+
+def _load_again(file: Path) -> Loaded:
+    try:
+        config = load(file)
+        known = users.Users(realm=config.proxy.domain) if config.users is None else users.load(config.users)
+    except ConfigErrors as errors:
+        raise BadConfiguration(str(errors)) from None
+    return Loaded(config, (known.realm, known.credentials))
 
 
 def _raise_file_limit() -> None:

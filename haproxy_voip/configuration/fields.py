@@ -8,6 +8,7 @@ import inspect
 import textwrap
 from dataclasses import dataclass
 from functools import cache
+from keyword import iskeyword
 from types import NoneType, UnionType
 from typing import Annotated, Union, get_args, get_origin, get_type_hints
 
@@ -30,6 +31,11 @@ class Field:
     section: type | None
     many: bool
 
+    @property
+    def attribute(self) -> str:
+        """What the model calls it: a key that is a word of Python has a `_` behind it there."""
+        return f"{self.name}_" if iskeyword(self.name) else self.name
+
 
 @cache
 def fields_of(section: type) -> tuple[Field, ...]:
@@ -44,17 +50,17 @@ def fields_of(section: type) -> tuple[Field, ...]:
 
 
 def _field(field: dataclasses.Field[object], hint: object, doc: str) -> Field:
-    inner = _without_none(hint)
+    name, inner = field.name.removesuffix("_"), _without_none(hint)
     many = get_origin(inner) is tuple
     if many:
         inner = get_args(inner)[0]
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     if get_origin(inner) is Annotated:
         kind = next(extra for extra in get_args(inner)[1:] if isinstance(extra, Kind))
-        return Field(field.name, doc, required, field.default, kind, None, many)
+        return Field(name, doc, required, field.default, kind, None, many)
     assert isinstance(inner, type), f"{field.name} has neither a kind nor a section"
     default = None if field.default is None else dataclasses.MISSING
-    return Field(field.name, doc, required, default, None, inner, many)
+    return Field(name, doc, required, default, None, inner, many)
 
 
 def _without_none(hint: object) -> object:

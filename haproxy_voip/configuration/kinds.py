@@ -26,6 +26,8 @@ HOST_NAME = re.compile(
 LOCALPART = re.compile(r"[^\s\x00-\x1f\x7f\"&'/:<>@]{1,64}")
 # What `sun_path` holds, less its final NUL (unix(7)).
 SOCKET_PATH_BYTES = 107
+# What any carrier hands out as a user name or password is shorter.
+MOST_TEXT = 255
 # A parity pair for each side of a call with one m-line.
 SMALLEST_PORT_RANGE = 4
 
@@ -213,6 +215,38 @@ class Host(Kind):
         if literal.is_unspecified and not self.wildcard:
             raise Wrong(f"nobody can send to {text}", "write the address that others reach")
         return str(literal)
+
+
+@dataclass(frozen=True, slots=True)
+class Network(Kind):
+    """An address with or without a prefix length: `198.51.100.0/24`."""
+
+    words: ClassVar[str] = "network such as `198.51.100.0/24`, or a single IP address"
+
+    def read(self, text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+        """Bits behind the prefix are refused: one of the two is a slip. So is everybody."""
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise Wrong(f"{text!r} is no network", "write one such as 198.51.100.0/24 or 2001:db8::/32") from None
+        if network.prefixlen == 0:
+            raise Wrong(f"{text} is everybody", "write the networks that are meant")
+        if "/" in text and ipaddress.ip_interface(text).ip != network.network_address:
+            raise Wrong(f"{text} has bits behind its prefix", f"write {network}, or the address alone")
+        return network
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Kind):
+    """One line of any characters, at most 255 of them."""
+
+    words: ClassVar[str] = "text"
+
+    def read(self, text: str) -> str:
+        """As it stands."""
+        if not text or len(text) > MOST_TEXT or not text.isprintable():
+            raise Wrong("it is empty, too long, or holds what cannot be printed", "write at most 255 plain characters")
+        return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from haproxy_voip.configuration import users
 from haproxy_voip.configuration.errors import ConfigError, ConfigErrors
 from haproxy_voip.configuration.fields import Field, fields_of
 from haproxy_voip.configuration.kinds import File, Kind, NewFile, SecretFile, Socket, Wrong
-from haproxy_voip.configuration.model import NOT_YET_SUPPORTED, ChatDomainConfig, Config
+from haproxy_voip.configuration.model import ChatDomainConfig, Config
 from haproxy_voip.configuration.names import MAX_NAMED, mistake_in_domain, mistake_in_name
 from haproxy_voip.configuration.rules import RULES
 from haproxy_voip.configuration.tree import MAX_CONFIG_BYTES, Listed, Mapped, Node, Scalar, parse, read_text
@@ -86,14 +86,14 @@ class _Walk:
         self.lines.update((prefix + name, line) for name, line in node.lines.items())
         for name in node.entries:
             if name not in fields:
-                self.unknown(prefix + name, name, list(fields), top=not path)
+                self.unknown(prefix + name, name, list(fields))
         values = dict(given)
         complete = True
         for name, field in fields.items():
             if name in node.entries:
                 value = self.value(field, node.entries[name], prefix + name)
                 if value is not None:
-                    values[name] = value
+                    values[field.attribute] = value
                     continue
             elif field.required:
                 self.wrong(prefix + name, "missing", _example(field))
@@ -118,11 +118,8 @@ class _Walk:
             return self.value(field, node.entries[name], here)
         return None
 
-    def unknown(self, path: str, name: str, known: Sequence[str], *, top: bool) -> None:
-        """A key the model does not have: not yet, misspelt, or never heard of."""
-        if top and name in NOT_YET_SUPPORTED:
-            self.wrong(path, f"{NOT_YET_SUPPORTED[name]} are not supported yet", "remove this section")
-            return
+    def unknown(self, path: str, name: str, known: Sequence[str]) -> None:
+        """A key the model does not have: misspelt, or never heard of."""
         near = difflib.get_close_matches(name, known, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
         self.wrong(path, f"unknown key {name!r}", remedy)
@@ -226,6 +223,9 @@ class _Walk:
         for backend in config.backends:
             if backend.tls.ca is not None:
                 self.check_authorities(backend.tls.ca, f"backends.{backend.name}.tls.ca")
+        for trunk in config.trunks:
+            if trunk.tls.ca is not None:
+                self.check_authorities(trunk.tls.ca, f"trunks.{trunk.name}.tls.ca")
 
     def check_pair(self, certificate: Path, key: Path, where: str) -> None:
         """The certificate can be used with the key."""

@@ -26,6 +26,7 @@ from haproxy_voip.configuration.kinds import (
     Socket,
     Whole,
 )
+from haproxy_voip.configuration.peers import BackendTlsConfig, TrunkConfig
 from haproxy_voip.core.address import Address, Endpoint
 from haproxy_voip.core.credential import Secret
 
@@ -45,8 +46,6 @@ Standby = Literal["hot", "warm", "cold"]
 
 WILDCARDS = ("0.0.0.0", "::")
 DEFAULT_PORTS = PortRange(20000, 29999)
-# Sections that a later release brings: the loader knows them and says so.
-NOT_YET_SUPPORTED = {"trunks": "carriers and gateways"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,18 +128,6 @@ class ProxyConfig:
         if self.advertise is not None and _same_family(self.advertise, listener.host):
             return self.advertise
         return listener.host
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendTlsConfig:
-    """How a backend's certificate is checked, where it is spoken to over TLS."""
-
-    verify: Annotated[bool, Flag()] = True
-    """Whether a certificate that cannot be verified ends the connection. Turn it off only on a network you trust."""
-    ca: Annotated[Path, File()] | None = None
-    """PEM file with the authorities to believe. Default: the system's."""
-    name: Annotated[str, Domain()] | None = None
-    """Name or address the certificate must carry. Default: the backend's IP address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +302,8 @@ class Config:
     """The users' file (see below). Needed while `authentication` is `proxy`."""
     backends: tuple[BackendConfig, ...]
     """The real servers by name, in order of preference."""
+    trunks: tuple[TrunkConfig, ...] = ()
+    """Carriers and gateways by name. Default: none."""
     balance: Annotated[Balance, Choice(("failover",), later=("round_robin", "least_calls", "hash"))] = "failover"
     """Which backend gets what: `failover` gives everything to the first that is up."""
     registration: Annotated[RegistrationMode, Choice(("mirror", "active"))] = "mirror"
@@ -347,6 +336,11 @@ class Config:
     def sip_endpoints(self) -> dict[str, Endpoint]:
         """Where each backend that speaks SIP does so, in order of preference."""
         return {backend.name: backend.sip for backend in self.backends if backend.sip is not None}
+
+    @property
+    def trunk_endpoints(self) -> dict[str, Endpoint]:
+        """Where each trunk takes calls."""
+        return {trunk.name: trunk.address for trunk in self.trunks}
 
     @property
     def xmpp_endpoints(self) -> dict[str, Endpoint]:

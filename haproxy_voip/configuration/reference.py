@@ -9,7 +9,7 @@ from pathlib import Path
 
 from haproxy_voip.configuration import users
 from haproxy_voip.configuration.fields import Field, fields_of
-from haproxy_voip.configuration.model import NOT_YET_SUPPORTED, Config
+from haproxy_voip.configuration.model import Config
 
 TARGET = Path("docs/CONFIGURATION.md")
 
@@ -42,8 +42,7 @@ backends:
 
 def reference() -> str:
     """The whole page."""
-    later = ", ".join(f"`{name}` ({what})" for name, what in NOT_YET_SUPPORTED.items())
-    parts = [HEAD, *_section(Config, ""), f"Not supported yet, and refused: {later}.\n", _users()]
+    parts = [HEAD, *_section(Config, ""), _users()]
     return "\n".join(parts)
 
 

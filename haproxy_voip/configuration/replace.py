@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -38,3 +38,24 @@ def replace_file(path: Path, text: str) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def new_file(path: Path, text: str, check: Callable[[Path], None], *, replace: bool) -> None:
+    """Make a file of mode 0600 after `check` has seen it under another name beside; what that raises ends it.
+
+    Raises FileExistsError unless `replace`.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600 from the start
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        check(Path(name))
+        if replace:
+            os.replace(name, path)
+        else:
+            os.link(name, path)  # unlike replacing, it fails where somebody was quicker
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name)

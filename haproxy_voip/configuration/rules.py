@@ -94,6 +94,29 @@ def backends(config: Config) -> Iterator[Broken]:
             yield key, f"{endpoint} is UDP, which carries no XMPP", "write tcp: or tls:"
 
 
+def trunks(config: Config) -> Iterator[Broken]:
+    """Each is somebody else, with a name of its own, reachable from a listener; what is a backend's is no trunk's."""
+    backends = config.sip_endpoints
+    seen = {endpoint: name for name, endpoint in backends.items()}
+    for trunk in config.trunks:
+        key, endpoint = f"trunks.{trunk.name}", trunk.address
+        if trunk.name in {backend.name for backend in config.backends}:
+            yield key, f"{trunk.name} is a backend's name", "give it another"
+        if (other := seen.get(endpoint)) in backends:
+            yield f"{key}.address", f"{endpoint} is {other} already", "write the carrier's address"
+        yield from _address(f"{key}.address", trunk.name, endpoint, {}, config.proxy.sip.listen, config)
+        if not _reachable(endpoint, config):
+            kind = f"{endpoint.transport} over IPv{endpoint.address.family}"
+            yield f"{key}.address", f"no listener speaks {kind}, so it could not call", f"add a {kind} listener"
+        for name, backend in backends.items():
+            if backend.address.host == endpoint.address.host and backend != endpoint:
+                yield f"{key}.address", f"{endpoint.address.host} is {name}'s host", "nobody could tell the two apart"
+            for index, network in enumerate(trunk.from_):
+                if ipaddress.ip_address(backend.address.host) in network:
+                    problem = f"{network} holds {name}, {backend.address.host}"
+                    yield f"{key}.from[{index}]", problem, "name only networks of the carrier"
+
+
 def _address(
     key: str, name: str, endpoint: Endpoint, seen: dict[Endpoint, str], listen: tuple[Endpoint, ...], config: Config
 ) -> Iterator[Broken]:
@@ -184,6 +207,7 @@ RULES = (
     Rule(("proxy",), listeners),
     Rule(("proxy",), chat_listeners),
     Rule(("proxy", "media.address", "media.listen", "backends"), backends),
+    Rule(("proxy", "media.address", "media.listen", "backends", "trunks"), trunks),
     Rule(("proxy", "media"), media),
     Rule(("health",), health),
     Rule(("backends",), impersonation),

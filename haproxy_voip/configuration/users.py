@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,8 @@ REALM = re.compile(r"[^\x00-\x1f\x7f\"\\]{1,128}")
 HASHES = {"ha1": 32, "ha1_sha256": 64}  # hexadecimal digits
 SCRAM = {"scram_sha_1": "SHA-1", "scram_sha_256": "SHA-256"}
 SECRETS = ("password", *HASHES, *SCRAM)
+# What may follow an entry that is on one line.
+COMMENT = re.compile(r"(?<=\})\s+#.*$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,30 +79,50 @@ def hashed(user: str, realm: str, password: str) -> Credential:
 
 
 def add(path: Path, credential: Credential, *, replace: bool = False) -> None:
-    """Write a user into the file, which is made when it is not there; comments and the order of the others stay.
+    """Write a user into the file, as `merge` does.
 
-    The file is replaced as a whole, so a reader sees the old or the new one. Raises UserExists unless `replace`,
-    ValueError when the credential is malformed or of another realm than the file's, ConfigErrors when the file has
-    mistakes already, OSError when it cannot be written.
+    Raises UserExists unless `replace`, and what `merge` raises.
+    """
+
+    def decide(users: Users) -> Sequence[Credential]:
+        if credential.user in users.credentials and not replace:
+            raise UserExists(credential.user)
+        return [credential]
+
+    check(credential)
+    merge(path, credential.realm, decide)
+
+
+def merge(path: Path, realm: str, decide: Callable[[Users], Sequence[Credential]]) -> bool:
+    """Write users into the file, which is made when it is not there; everything else in it stays.
+
+    `decide` is given those who are there and says who is to be added or changed. Returns whether every comment
+    stayed: only where users are not written one below the other, those below the file's head are lost.
+
+    The file is replaced as a whole, so a reader sees the old or the new one. Raises ValueError when a credential is
+    malformed or of another realm than the file's, ConfigErrors when the file has mistakes already, OSError when it
+    cannot be written.
     """
     path = path.resolve()  # a symbolic link stays one
-    _check(credential)
     with locked(path.parent):
-        text = read_text(path, MAX_USERS_BYTES) if path.exists() else f"realm: {_quoted(credential.realm)}\nusers:\n"
+        text = read_text(path, MAX_USERS_BYTES) if path.exists() else f"realm: {_quoted(realm)}\nusers:\n"
         users = _read(path, text)
-        if users.realm != credential.realm:
-            raise ValueError(f"the realm of {path} is {users.realm!r}, not {credential.realm!r}")
-        known = credential.user in users.credentials
-        if known and not replace:
-            raise UserExists(credential.user)
-        wanted = Users(realm=users.realm, credentials={**users.credentials, credential.user: credential})
-        changed = None if known else _appended(text, credential)
-        if changed is None or not _reads_as(path, changed, wanted):
-            changed = _rewritten(text, wanted)
-        replace_file(path, changed)
+        if users.realm != realm:
+            raise ValueError(f"the realm of {path} is {users.realm!r}, not {realm!r}")
+        chosen = decide(users)
+        if not chosen and path.exists():
+            return True
+        for credential in chosen:
+            check(credential)
+        wanted = Users(realm=realm, credentials=users.credentials | {each.user: each for each in chosen})
+        changed = _edited(path, text, users, chosen)
+        stayed = changed is not None and _reads_as(path, changed, wanted)
+        replace_file(path, changed if stayed and changed is not None else _rewritten(text, wanted))
+    return stayed or "#" not in text
 
 
-def _check(credential: Credential) -> None:
+def check(credential: Credential) -> None:
+    """Raises ValueError when the file could not hold it; says what is wrong, never the secret."""
     if not USER_NAME.fullmatch(credential.user):
         raise ValueError(f"{credential.user!r} is no user name; use letters, digits and + * _ . ~ ! -, at most 64")
     if not REALM.fullmatch(credential.realm):
@@ -224,9 +247,43 @@ def _entry(credential: Credential) -> str:
     return f"{_quoted(credential.user)}: {{{inside}}}"
 
 
-def _appended(text: str, credential: Credential) -> str | None:
-    """The text with one more line after the last user's; None where users are not one below the other."""
+def _edited(path: Path, text: str, users: Users, credentials: Sequence[Credential]) -> str | None:
+    """The text with these users changed where they stand, and the others after the last one; None where users are
+    not one below the other."""
     lines = text.splitlines(keepends=True)
+    changed = [each for each in credentials if each.user in users.credentials]
+    if changed:
+        listed = _listed(path, text)
+        for each in sorted(changed, key=lambda each: listed.lines[each.user], reverse=True):
+            _change(lines, listed.lines[each.user] - 1, each)
+    return _appended(lines, [each for each in credentials if each.user not in users.credentials])
+
+
+def _listed(path: Path, text: str) -> Mapped:
+    root, _ = parse(path, text)
+    assert isinstance(root, Mapped), "it was read before"
+    listed = root.entries["users"]
+    assert isinstance(listed, Mapped), "there is a user in it"
+    return listed
+
+
+def _change(lines: list[str], at: int, credential: Credential) -> None:
+    """One line in the place of an entry's lines; what follows it on its line stays, if it is a comment."""
+    indent = re.match(" *", lines[at])
+    assert indent is not None
+    end = at + 1
+    for below in range(at + 1, len(lines)):
+        content = lines[below].strip()
+        if content and not content.startswith("#"):
+            if not lines[below].startswith(f"{indent[0]} "):
+                break
+            end = below + 1
+    comment = COMMENT.search(lines[at]) if end == at + 1 else None
+    lines[at:end] = [f"{indent[0]}{_entry(credential)}{'' if comment is None else comment[0].rstrip()}\n"]
+
+
+def _appended(lines: list[str], credentials: Sequence[Credential]) -> str | None:
+    """The lines with one more for each after the last user's; None where users are not one below the other."""
     opening = next((at for at, line in enumerate(lines) if re.match(r"users:\s*(#.*)?$", line)), None)
     if opening is None:
         return None
@@ -242,7 +299,7 @@ def _appended(text: str, credential: Credential) -> str | None:
         last = at
     if not lines[last].endswith("\n"):
         lines[last] += "\n"
-    lines.insert(last + 1, f"{indent}{_entry(credential)}\n")
+    lines[last + 1 : last + 1] = [f"{indent}{_entry(each)}\n" for each in credentials]
     return "".join(lines)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.edge.driver import Reader
 from haproxy_voip.proxy.events import NodeEvent
@@ -20,6 +22,9 @@ class ProxyNode(Protocol):
     def wake(self, now: float) -> list[Any]:
         """Act on what is due."""
 
+    def leave(self, now: float) -> list[Any]:
+        """Say what others must hear before the end; `Left` tells when that is done."""
+
     @property
     def deadline(self) -> float | None:
         """When `wake` is next due."""
@@ -32,8 +37,28 @@ class BadUsers(Exception):
     """The users file is wrong or cannot be read; the text says all of it."""
 
 
+class BadConfiguration(Exception):
+    """It cannot be taken over; the text says why, with file and line where it is a file's fault."""
+
+
+Known = tuple[str, Mapping[str, Credential]]  # the realm and who is in it
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The configuration's file and the users' file, read again and found good."""
+
+    config: Config
+    users: Known
+
+
 # Reads the users file again, blocking: the realm and who is in it. Raises BadUsers.
 ReadUsers = Callable[[], tuple[str, Mapping[str, Credential]]]
+
+
+def no_configuration() -> Loaded:
+    """For a node that was not made of a file. Raises BadConfiguration."""
+    raise BadConfiguration("the proxy was not started with a configuration file, so there is none to read again")
 
 
 def no_users() -> tuple[str, Mapping[str, Credential]]:
@@ -47,4 +72,9 @@ class Around:
 
     readers: Iterable[Reader] = ()  # of facts
     read_users: ReadUsers = no_users
+    users: Known = ("", MappingProxyType({}))  # those the node was made with
+    load: Callable[[], Loaded] = no_configuration  # blocking; raises BadConfiguration
+    # Blocking: gets ready to read facts as this says, or raises BadConfiguration. What it returns does so, and returns
+    # the readers from now on; None: as before.
+    prepare: Callable[[Config], Callable[[], Iterable[Reader]]] | None = None
     ready: Callable[[], None] = lambda: None  # called once everything listens

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import traceback
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from haproxy_voip.configuration.changes import Departing
 from haproxy_voip.configuration.model import Config
-from haproxy_voip.core.address import Address, Endpoint, Transport
+from haproxy_voip.core.address import Address, Endpoint
 from haproxy_voip.core.effects import Close, Open, Send
-from haproxy_voip.edge.around import Around, BadUsers, ProxyNode
+from haproxy_voip.edge.around import Around, BadConfiguration, BadUsers, Known, ProxyNode
 from haproxy_voip.edge.canary import Canaries
 from haproxy_voip.edge.chat import Chat, tell_encrypted
-from haproxy_voip.edge.chat_tls import ChatTls, chat_tls
-from haproxy_voip.edge.connecting import Target
+from haproxy_voip.edge.contexts import Contexts, contexts_of, targets_of
 from haproxy_voip.edge.control import ControlServer
 from haproxy_voip.edge.driver import Driver
-from haproxy_voip.edge.facts import AskedToReload, Failed, Listening, Stopping, UsersNotRead, UsersRead
+from haproxy_voip.edge.facts import AskedToReload, Failed, Stopping, UsersNotRead, UsersRead
+from haproxy_voip.edge.listeners import Listeners, Wanted
 from haproxy_voip.edge.media_start import KernelMedia, open_kernel
 from haproxy_voip.edge.media_userspace import Listener as MediaListener
 from haproxy_voip.edge.media_userspace import MediaRelay
 from haproxy_voip.edge.probes import Probes
+from haproxy_voip.edge.reload import Reloader
 from haproxy_voip.edge.signals import Signals
 from haproxy_voip.edge.tcp import StreamLimits, Streams
-from haproxy_voip.edge.tls import ClientTls, client_tls, server_context
+from haproxy_voip.edge.tls import ClientTls
 from haproxy_voip.edge.udp import UdpListener
 from haproxy_voip.proxy.effects import (
     CloseCanary,
+    CloseListener,
+    ForgetBackend,
     InstallStream,
+    Left,
     LookForReply,
     OpenCanary,
     Probe,
+    Reload,
     ReloadUsers,
     RemoveStream,
     Reply,
@@ -48,11 +56,12 @@ from haproxy_voip.proxy.events import (
     MediaRefused,
     MediaReport,
     NodeEvent,
+    Reconfigured,
     RelayInUse,
 )
 
-# A probe's or a canary's connection to a host that drops packets; a SYN is sent again after 1 s (tcp(7)).
-CONNECT_TIMEOUT = 2.0
+# For others to hear of our end: two round trips to a carrier far away, with a datagram lost.
+LEAVE_SECONDS = 2.0
 
 
 async def run(config: Config, node: ProxyNode, around: Around) -> None:
@@ -67,6 +76,7 @@ async def run(config: Config, node: ProxyNode, around: Around) -> None:
         await edge.start()
         around.ready()
         await edge.asked_to_stop.wait()
+        await edge.take_leave()
     finally:
         signals.close()
         await edge.stop()
@@ -79,33 +89,48 @@ class Edge:
         self.driver: Driver[NodeEvent, Any] = Driver(node, around.readers)
         self.control = ControlServer(self._command)
         self.asked_to_stop = asyncio.Event()
-        self.endpoints: list[Endpoint] = []  # what we listen on, with real ports
+        self._left = asyncio.Event()  # what is to be said before the end was said
         self.unsent = 0  # datagrams for a listener that is not there
-        self._config = config
+        self.config = config  # in force
         self._node = node
         self._read_file = around.read_users
+        self._peers: dict[Address, ClientTls] = {}
+        self._files: Mapping[Path, bytes] = {}  # certificates that are in use, and a digest of each
+        self._asked_to_reload = False  # by a signal, and not begun yet
         self._udp: dict[Address, UdpListener] = {}
+        self._listeners: Listeners | None = None
         self._streams: Streams | None = None
         self._probes: Probes | None = None
         self._canaries: Canaries | None = None
         self._kernel: KernelMedia | None = None
         self._chat: Chat | None = None
         self._media: MediaRelay | None = None
-        self._reading_users: set[asyncio.Task[None]] = set()
+        self._reloader = Reloader(self, around, self.driver)
+        self._errands: set[asyncio.Task[None]] = set()  # what takes more than one turn
+        self._closing: list[asyncio.Task[None]] = []  # the same, and must come to its end
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """What we listen on, with real ports."""
+        return [] if self._listeners is None else self._listeners.endpoints
 
     async def start(self) -> None:
         """Listen everywhere, then let the node begin. On an error call `stop`."""
-        config, driver = self._config, self.driver
+        config, driver = self.config, self.driver
         loop = asyncio.get_running_loop()
         # Reading certificates blocks.
-        context, peers, chat = await loop.run_in_executor(None, _contexts, config)
+        contexts = await loop.run_in_executor(None, contexts_of, config)
+        peers, chat = contexts.peers, contexts.chat
         limits = StreamLimits(connections=config.limits.max_connections)
         self._streams = Streams(driver.receive, driver.tell, limits, peers, tell_encrypted(chat, driver.receive))
-        targets = {name: self._target(endpoint, peers) for name, endpoint in config.sip_endpoints.items()}
+        self._listeners = Listeners(driver.receive, driver.tell, self._streams)
+        self._udp = self._listeners.udp
+        targets = targets_of(config, peers)
         self._probes = Probes(targets, driver.receive)
         self._canaries = Canaries(targets, driver.receive)
         if chat is not None:
             self._chat = Chat(config, chat, self._streams, driver)
+        self._files, self._peers = contexts.files, peers
         self._carry_out(self._streams, self._probes, self._canaries)
         await self.control.claim(config.control)
         # The name of the kernel's part hangs on that socket, which is ours by now. Loading it blocks.
@@ -114,10 +139,7 @@ class Edge:
         self._media = MediaRelay(loop, self._media_listener(), self._kernel.kernel)
         for fact in self._kernel.facts:
             driver.tell(fact)
-        for endpoint in config.proxy.sip.listen:
-            await self._listen(endpoint, self._streams, context)
-        for real in self._chat.listen() if self._chat is not None else ():
-            self._listens(real)
+        await self._listeners.open(config, contexts.shown)
         self._kernel.serving = True
         driver.start()
         await self.control.serve()
@@ -125,11 +147,12 @@ class Edge:
     async def stop(self) -> None:
         """Take nothing more, let what was sent leave, close everything."""
         self.driver.stop()
-        for reading in self._reading_users:
-            reading.cancel()
+        for errand in self._errands:
+            errand.cancel()
+        await asyncio.gather(*self._errands, *self._closing, return_exceptions=True)
         await self.control.close()
-        for listener in self._udp.values():
-            listener.close()
+        if self._listeners is not None:
+            self._listeners.stop()
         for part in (self._chat, self._probes, self._canaries, self._streams):
             if part is not None:
                 await part.stop()
@@ -143,6 +166,12 @@ class Edge:
         self.driver.tell(Stopping(reason))
         self.asked_to_stop.set()
 
+    async def take_leave(self) -> None:
+        """Let the node say to others that it ends."""
+        self.driver.act(self._node.leave)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._left.wait(), LEAVE_SECONDS)
+
     def unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """For `loop.set_exception_handler`: an exception in a task or callback that nobody waits for."""
         error = context.get("exception")
@@ -150,9 +179,11 @@ class Edge:
         self.driver.tell(Failed(str(context.get("message", "working")), text))
 
     def ask_to_reload(self) -> None:
-        """SIGHUP: so far only the users file is read again."""
+        """SIGHUP. What comes of it stands in the log."""
         self.driver.tell(AskedToReload())
-        self.control.ask("users-reload", {}, lambda result: None)
+        if not self._asked_to_reload:  # one that waits will read what is there by then
+            self._asked_to_reload = True
+            self.control.ask("reload", {}, lambda result: None)
 
     def _command(self, command: Command) -> None:
         """Somebody asks something; what the answer may need is told before."""
@@ -162,18 +193,6 @@ class Edge:
         self.driver.receive(command)
 
     # -- putting together ---------------------------------------------------------------------------
-
-    def _target(self, endpoint: Endpoint, peers: Mapping[Address, ClientTls]) -> Target:
-        transport, address = endpoint
-        local = next(
-            (
-                listener.address.host
-                for listener in self._config.proxy.sip.listen
-                if listener.transport is transport and listener.address.family == address.family
-            ),
-            "0.0.0.0",
-        )
-        return Target(endpoint, local, peers.get(address), CONNECT_TIMEOUT)
 
     def _media_listener(self) -> MediaListener:
         receive = self.driver.receive
@@ -201,21 +220,43 @@ class Edge:
         on(InstallStream, self._install)
         on(RemoveStream, self._remove)
         on(Reply, self.control.reply)
-        on(ReloadUsers, self._reload_users)
+        on(Left, lambda effect: self._left.set())
+        on(ReloadUsers, lambda effect: self._run(self._read_users(effect.command)))
+        on(Reload, lambda effect: self._run(self._reload(effect)))
+        on(ForgetBackend, self._forget)
+        on(CloseListener, lambda effect: self._run(self._close_listener(effect)))
 
-    async def _listen(self, endpoint: Endpoint, streams: Streams, context: ssl.SSLContext | None) -> None:
-        if endpoint.transport is Transport.UDP:
-            listener = await UdpListener.bind(endpoint.address, self.driver.receive)
-            # The node says where it sends from in the words of the configuration.
-            self._udp[endpoint.address] = self._udp[listener.local] = listener
-            real = listener.endpoint
-        else:
-            real = streams.listen(endpoint, context if endpoint.transport is Transport.TLS else None)
-        self._listens(real)
+    # -- another configuration ----------------------------------------------------------------------
 
-    def _listens(self, endpoint: Endpoint) -> None:
-        self.endpoints.append(endpoint)
-        self.driver.tell(Listening(endpoint))
+    @property
+    def departing(self) -> Departing:
+        """The backends that were removed and are not gone."""
+        probed = {} if self._probes is None else self._probes.endpoints
+        chat = {} if self._chat is None else self._chat.probes.endpoints
+        return Departing(_without(probed, self.config.sip_endpoints), _without(chat, self.config.xmpp_endpoints))
+
+    async def prepare(self, config: Config) -> Prepared:
+        """Read its certificates and listen where it says. Raises TlsError or CannotListen."""
+        assert self._listeners is not None
+        contexts = await asyncio.to_thread(contexts_of, config)
+        opened = await self._listeners.open(config, contexts.shown)
+        anew = [file for file, digest in contexts.files.items() if self._files.get(file, digest) != digest]
+        return Prepared(self, self._listeners, contexts, opened, tuple(anew))
+
+    def enforce(self, config: Config, contexts: Contexts, users: Known | None) -> None:
+        """From here on this is in force."""
+        assert self._streams is not None and self._probes is not None and self._canaries is not None
+        departing = {endpoint.address for endpoint in _without(self._probes.endpoints, config.sip_endpoints).values()}
+        self._peers = {at: tls for at, tls in self._peers.items() if at in departing} | contexts.peers
+        self.config, self._files = config, contexts.files
+        self._streams.meet(self._peers)
+        self._streams.limit(config.limits.max_connections)
+        targets = targets_of(config, self._peers)
+        self._probes.aim(targets)
+        self._canaries.aim(targets)
+        if self._chat is not None and contexts.chat is not None:
+            self._chat.reconfigure(config, contexts.chat)
+        self.driver.receive(Reconfigured(config, users))
 
     # -- effects ------------------------------------------------------------------------------------
 
@@ -246,10 +287,43 @@ class Edge:
         counters = self._media.remove(effect.stream)
         self.driver.receive(MediaReport(effect.stream, counters.client, counters.backend))
 
-    def _reload_users(self, effect: ReloadUsers) -> None:
-        reading = asyncio.get_running_loop().create_task(self._read_users(effect.command))
-        self._reading_users.add(reading)
-        reading.add_done_callback(self._reading_users.discard)
+    def _run(self, errand: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    async def _reload(self, effect: Reload) -> None:
+        self._asked_to_reload = False
+        try:
+            done = await self._reloader.reload()
+        except BadConfiguration as error:
+            self.control.reply(Reply(effect.command, {"error": str(error)}))
+            return
+        self.control.reply(
+            Reply(
+                effect.command,
+                {
+                    "changed": [str(change) for change in done.changes if not change.later],
+                    "later": [str(change) for change in done.changes if change.later],
+                },
+            )
+        )
+
+    def _forget(self, effect: ForgetBackend) -> None:
+        if effect.service == "xmpp":
+            assert self._chat is not None
+            closing = self._chat.forget(effect.backend)
+        else:
+            assert self._probes is not None and self._canaries is not None
+            self._canaries.forget(effect.backend)
+            closing = self._probes.forget(effect.backend)
+        self._closing.append(asyncio.get_running_loop().create_task(closing))
+        self._closing = [task for task in self._closing if not task.done()]
+        self._run(self._reloader.backend_gone())
+
+    async def _close_listener(self, effect: CloseListener) -> None:
+        assert self._listeners is not None
+        await self._listeners.leave(effect.endpoint)
 
     async def _read_users(self, command: int) -> None:
         try:
@@ -264,15 +338,30 @@ class Edge:
             return ()
 
         self.driver.act(replace)
+        self._reloader.users_are((realm, credentials))
         self.driver.tell(UsersRead(len(credentials)))
         self.control.reply(Reply(command, {"ok": True, "users": len(credentials)}))
 
 
-def _contexts(config: Config) -> tuple[ssl.SSLContext | None, dict[Address, ClientTls], ChatTls | None]:
-    peers = {
-        backend.sip.address: client_tls(backend)
-        for backend in config.backends
-        if backend.sip is not None and backend.sip.transport is Transport.TLS
-    }
-    tls = config.proxy.tls
-    return (server_context(tls) if tls is not None else None), peers, chat_tls(config)
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration that can be put in force: what could fail was done."""
+
+    edge: Edge
+    listeners: Listeners
+    contexts: Contexts
+    opened: list[Wanted]
+    anew: tuple[Path, ...]  # files of certificates that hold something else than before
+
+    async def abandon(self) -> None:
+        """It is not to be: close what was opened for it."""
+        await self.listeners.abandon(self.opened, self.edge.config)
+
+    async def enforce(self, config: Config, users: Known | None) -> None:
+        """It is. `users` are None where they are as before."""
+        self.edge.enforce(config, self.contexts, users)
+        await self.listeners.settle(self.contexts.shown)
+
+
+def _without(all_of_them: Mapping[str, Endpoint], those: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
+    return {name: endpoint for name, endpoint in all_of_them.items() if name not in those}

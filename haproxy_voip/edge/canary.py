@@ -33,10 +33,18 @@ class Canaries:
     def __init__(
         self, targets: Mapping[str, Target], receive: Callable[[CanaryEvent], None], service: Service = "sip"
     ) -> None:
-        self._targets = targets
+        self._targets = dict(targets)
         self._service: Service = service
         self._receive = receive
         self._canaries: dict[str, _Canary] = {}
+
+    def aim(self, targets: Mapping[str, Target]) -> None:
+        """These are the backends from now on, for the next connections."""
+        self._targets.update(targets)
+
+    def forget(self, backend: str) -> None:
+        """It is gone; its connection was dropped before."""
+        self._targets.pop(backend, None)
 
     def open(self, effect: OpenCanary) -> None:
         """Make the connection; CanaryOpened, or CanaryClosed when it cannot be made. One that is there stays."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from haproxy_voip.configuration.model import Config
@@ -31,31 +31,42 @@ class Chat:
     """Everything for chat that is not in `streams`. Effects are carried out for `driver`'s node."""
 
     def __init__(self, config: Config, tls: ChatTls, streams: Streams, driver: Driver[NodeEvent, Any]) -> None:
-        self._config = config
         self._tls = tls
         self._streams = streams
         self._handshakes: set[asyncio.Task[None]] = set()
-        endpoints, domain = config.xmpp_endpoints, config.chat_domains[0]
-        self.canaries = Canaries({name: _plain(each) for name, each in endpoints.items()}, driver.receive, "xmpp")
-        self._probes = StreamProbes(
-            {name: _secure(each, tls.backends[each.address], domain) for name, each in endpoints.items()},
-            driver.receive,
-        )
-        driver.on(ProbeStream, self._probes.send)
-        self._deep_probes = DeepProbes(deep_targets(config), driver.receive, driver.tell)
+        self.canaries = Canaries({}, driver.receive, "xmpp")
+        self.probes = StreamProbes({}, driver.receive)
+        self._deep_probes = DeepProbes(driver.receive, driver.tell)
+        self.aim(config)
+        driver.on(ProbeStream, self.probes.send)
         driver.on(ProbeDeeply, self._deep_probes.send)
         driver.on(StartTls, self.start_tls)
         driver.on(Reset, lambda effect: self._act(effect.flow, Stream.reset))
         driver.on(PauseReading, lambda effect: self._act(effect.flow, Stream.pause_reading))
         driver.on(ResumeReading, lambda effect: self._act(effect.flow, Stream.resume_reading))
 
-    def listen(self) -> Iterator[Endpoint]:
-        """Accept wherever clients chat; each endpoint with its real port. Raises CannotListen."""
-        assert self._config.proxy.xmpp is not None
-        server = self._tls.server
-        for endpoint in self._config.proxy.xmpp.listen:
-            context = server.context if server is not None and endpoint.transport is Transport.TLS else None
-            yield self._streams.listen(endpoint, context, may_be_idle=True)
+    def aim(self, config: Config) -> None:
+        """Probe these backends as well."""
+        endpoints, domain = config.xmpp_endpoints, config.chat_domains[0]
+        self.canaries.aim({name: _plain(each) for name, each in endpoints.items()})
+        self.probes.aim(
+            {name: _secure(each, self._tls.backends[each.address], domain) for name, each in endpoints.items()}
+        )
+        self._deep_probes.aim(deep_targets(config))
+
+    def reconfigure(self, config: Config, tls: ChatTls) -> None:
+        """This is in force from now on; backends that leave are probed on."""
+        leaving = [
+            endpoint.address for name, endpoint in self.probes.endpoints.items() if name not in config.xmpp_endpoints
+        ]
+        self._tls.follow(tls, leaving)
+        self.aim(config)
+
+    def forget(self, backend: str) -> Coroutine[Any, Any, None]:
+        """It is gone; what is open to it is closed when this is awaited."""
+        self.canaries.forget(backend)
+        self._deep_probes.forget(backend)
+        return self.probes.forget(backend)
 
     def start_tls(self, effect: StartTls) -> None:
         """Encrypt; TlsStarted or StreamClosed follows."""
@@ -81,7 +92,7 @@ class Chat:
         for handshake in self._handshakes:
             handshake.cancel()
         await asyncio.gather(*self._handshakes, return_exceptions=True)
-        await self._probes.stop()
+        await self.probes.stop()
         await self._deep_probes.stop()
         await self.canaries.stop()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +41,19 @@ class ServerTls:
         for context in self._shown:
             context.set_alpn_protocols(ALPN)
         self.context.sni_callback = self._choose
+        self._earlier: ServerTls | None = None
+
+    def follow(self, earlier: ServerTls) -> None:
+        """Take its place. Handshakes that began with it end with it; those with the one before that are over."""
+        if earlier._earlier is not None:
+            earlier._earlier.context.sni_callback = None  # nothing else would free it: it leads back to its owner
+            earlier._earlier = None
+        self._earlier = earlier
 
     def shown(self, encrypted: ssl.SSLObject) -> Shown | None:
         """What the client at the other end of this handshake, which is done, was shown; None: it is not one of ours."""
-        return self._shown.get(encrypted.context)
+        known = self._shown.get(encrypted.context)
+        return known if known is not None or self._earlier is None else self._earlier.shown(encrypted)
 
     def _choose(self, encrypted: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
         """A name we have no certificate for gets the default one: the stream header says better what is wrong."""
@@ -61,12 +70,19 @@ class ClientSide:
     name: str | None  # what its certificate must carry; None: the user's domain
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChatTls:
     """All of it."""
 
     server: ServerTls | None  # None: no certificate is configured
     backends: Mapping[Address, ClientSide]
+
+    def follow(self, new: ChatTls, leaving: Iterable[Address]) -> None:
+        """Be like this one, but for backends that leave."""
+        if new.server is not None and self.server is not None:
+            new.server.follow(self.server)
+        self.server = new.server
+        self.backends = {address: self.backends[address] for address in leaving} | dict(new.backends)
 
 
 def chat_tls(config: Config) -> ChatTls | None:

@@ -58,16 +58,23 @@ class DeepProbes:
 
     def __init__(
         self,
-        targets: Mapping[str, DeepTarget],
         receive: Callable[[DeepProbeDone], None],
         tell: Callable[[ProberFailed], None],
     ) -> None:
-        self._targets = targets
+        self._targets: dict[str, DeepTarget] = {}
         self._receive = receive
         self._tell = tell
         self._waiting: list[bytes] = []  # until the process runs
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[None] | None = None
+
+    def aim(self, targets: Mapping[str, DeepTarget]) -> None:
+        """Probe these as well; those that leave are probed as before."""
+        self._targets |= targets
+
+    def forget(self, backend: str) -> None:
+        """It is gone."""
+        self._targets.pop(backend, None)
 
     def send(self, effect: ProbeDeeply) -> None:
         """Carry out the effect."""

@@ -19,6 +19,16 @@ class Listening:
 
 
 @dataclass(slots=True)
+class NotListening:
+    """A listener is closed; what is connected stays."""
+
+    endpoint: Endpoint
+
+    def __str__(self) -> str:
+        return f"no longer listening on {self.endpoint}"
+
+
+@dataclass(slots=True)
 class Failed:
     """A mistake of ours: an exception left the machine or an effect's handler. That one thing is lost."""
 
@@ -67,7 +77,27 @@ class AskedToReload:
     """SIGHUP came."""
 
     def __str__(self) -> str:
-        return "SIGHUP: reading the users again, and opening files anew; whatever else was changed needs a restart"
+        return "SIGHUP: loading the configuration again, and opening files anew"
+
+
+@dataclass(slots=True)
+class Reloaded:
+    """Another configuration is in force."""
+
+    changes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(("the configuration was loaded again", *(self.changes or ("nothing has changed",))))
+
+
+@dataclass(slots=True)
+class NotReloaded:
+    """The new configuration cannot be taken over; everything is as before."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the configuration was not taken over, everything is as before:\n{self.reason}"
 
 
 @dataclass(slots=True)
@@ -156,6 +186,9 @@ class ProberFailed:
 
 EdgeFact = (
     Listening
+    | NotListening
+    | Reloaded
+    | NotReloaded
     | Failed
     | StreamsFull
     | HandshakeFailed
@@ -175,6 +208,7 @@ EdgeFact = (
 LEVELS: dict[type, LogLevel] = {
     HandshakeFailed: "debug",  # every port scanner makes some
     StreamsFull: "warning",
+    NotReloaded: "error",
     UsersNotRead: "error",
     StreamsInherited: "warning",
     RecordsNotWritten: "error",

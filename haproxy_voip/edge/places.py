@@ -12,13 +12,17 @@ class Places:
     """Given to accepted connections and taken back. Being full is told once until there was room again."""
 
     def __init__(self, limit: int, tell: Callable[[StreamsFull], None]) -> None:
-        self.limit = limit
-        # One host, be it a hostile one or an office behind NAT, cannot take every place.
-        self.limit_of_one_host = max(1, limit // 2)
+        self.resize(limit)
         self.taken = 0
         self._hosts: Counter[str] = Counter()
         self._tell = tell
         self._told = False
+
+    def resize(self, limit: int) -> None:
+        """Have so many from now on; who has one keeps it."""
+        self.limit = limit
+        # One host, be it a hostile one or an office behind NAT, cannot take every place.
+        self.limit_of_one_host = max(1, limit // 2)
 
     def take(self, host: str) -> bool:
         """Whether there is a place for a connection from this host; it is taken then."""

@@ -10,14 +10,14 @@ queue grows without end; `_TellingProtocol` does without both.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as Shape
 
 from asyncio_dgram import TransportClosed
 from asyncio_dgram.aio import DatagramClient, Protocol
 
-from haproxy_voip.core.address import Flow, Transport
+from haproxy_voip.core.address import Endpoint, Flow, Transport
 from haproxy_voip.core.events import StreamClosed, StreamData, StreamOpened
 from haproxy_voip.edge.connecting import Target, connect, is_refusal
 from haproxy_voip.edge.stream import Stream, StreamEvent, reason_of
@@ -38,6 +38,8 @@ ProbeEvent = ProbeReply | ProbeRefused
 class Prober(Shape):
     """What probes one backend."""
 
+    target: Target  # another one is meant from the next connection on
+
     def send(self, data: bytes) -> None:
         """Send this, connecting first where that is needed. Never blocks, never raises."""
 
@@ -49,16 +51,31 @@ class Probes:
     """All backends' probers by name."""
 
     def __init__(self, targets: Mapping[str, Target], receive: Callable[[ProbeEvent], None]) -> None:
-        self._probers: dict[str, Prober] = {
-            name: (DatagramProber if target.endpoint.transport is Transport.UDP else StreamProber)(
-                name, target, receive
-            )
-            for name, target in targets.items()
-        }
+        self._receive = receive
+        self._probers: dict[str, Prober] = {}
+        self.aim(targets)
+
+    @property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Where each backend is probed."""
+        return {name: prober.target.endpoint for name, prober in self._probers.items()}
+
+    def aim(self, targets: Mapping[str, Target]) -> None:
+        """Probe these as well, or as these say. The endpoint of one that is known does not change."""
+        for name, target in targets.items():
+            if name in self._probers:
+                self._probers[name].target = target
+                continue
+            kind = DatagramProber if target.endpoint.transport is Transport.UDP else StreamProber
+            self._probers[name] = kind(name, target, self._receive)
 
     def send(self, probe: Probe) -> None:
         """Carry out the effect."""
         self._probers[probe.backend].send(probe.data)
+
+    def forget(self, backend: str) -> Coroutine[Any, Any, None]:
+        """Probe it no more; its socket is closed when this is awaited."""
+        return self._probers.pop(backend).stop()
 
     async def stop(self) -> None:
         """Close every socket."""
@@ -75,12 +92,13 @@ class DatagramProber:
 
     def __init__(self, backend: str, target: Target, receive: Callable[[ProbeEvent], None]) -> None:
         self._backend = backend
-        self._target = target
+        self.target = target
         self._receive = receive
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)  # until there is a socket
         self._client: DatagramClient | None = None
         self._transport: asyncio.DatagramTransport | None = None
-        self._connecting = asyncio.get_running_loop().create_task(self._connect_when_asked())
+        connecting = asyncio.get_running_loop().create_task(self._connect_when_asked())
+        self._connecting: asyncio.Task[None] | None = connecting
 
     def send(self, data: bytes) -> None:
         """A probe for which there is no room counts as one that was lost."""
@@ -91,8 +109,10 @@ class DatagramProber:
 
     async def stop(self) -> None:
         """Close the socket."""
-        self._connecting.cancel()
-        await asyncio.gather(self._connecting, return_exceptions=True)
+        connecting, self._connecting = self._connecting, None  # it holds us
+        if connecting is not None:
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
         if self._client is not None:
             self._client.close()
 
@@ -112,7 +132,7 @@ class DatagramProber:
         incoming: asyncio.Queue[tuple[bytes | None, _Address | None]] = asyncio.Queue()
         errors: asyncio.Queue[Exception] = asyncio.Queue()
         drained = asyncio.Event()
-        target = self._target
+        target = self.target
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: _TellingProtocol(incoming, errors, drained, self),
             local_addr=target.source,
@@ -166,7 +186,7 @@ class StreamProber:
 
     def __init__(self, backend: str, target: Target, receive: Callable[[ProbeEvent], None]) -> None:
         self._backend = backend
-        self._target = target
+        self.target = target
         self._receive = receive
         self._stream: Stream | None = None
         self._framer = StreamFramer()
@@ -196,7 +216,7 @@ class StreamProber:
     def _dial(self) -> None:
         if self._stopped:
             return
-        target = self._target
+        target = self.target
         flow = Flow(target.endpoint.transport, target.source or target.remote, target.remote, 0)
         stream = self._stream = Stream(flow, self._heard, lambda _: None)
         self._framer = StreamFramer()
@@ -205,7 +225,7 @@ class StreamProber:
 
     async def _connect(self, stream: Stream) -> None:
         try:
-            await connect(lambda: stream, self._target)
+            await connect(lambda: stream, self.target)
         except OSError as error:
             stream.fail(reason_of(error))
             if is_refusal(error):

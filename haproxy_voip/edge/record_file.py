@@ -58,12 +58,13 @@ class RecordFile:
         Raises OSError when the file cannot be opened.
         """
         self.dropped = 0  # facts
-        self._path = path
+        self.path = path  # where the next records go
         self._records = records
         self._tell = tell
+        self._current = path  # the same, as the thread has come to it
         self._lost = 0  # lines, since writing failed
         self._file: TextIO | None = _opened(path)
-        self._waiting: queue.SimpleQueue[tuple[float, object] | Order] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[float, object] | Path | Order] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run, name="records", daemon=True)
         self._writer.start()
 
@@ -78,9 +79,19 @@ class RecordFile:
             return
         self._waiting.put((time.time(), fact))
 
-    def close(self) -> None:
-        """Write what is left, for FAREWELL seconds at most."""
+    def move(self, path: Path) -> None:
+        """Go on in this file; calls that are up are recorded whole, and there."""
+        if path != self.path:
+            self.path = path
+            self._waiting.put(path)
+
+    def finish(self) -> None:
+        """Write what is left, and nothing after that."""
         self._waiting.put(Order.END)
+
+    def close(self) -> None:
+        """The same, and wait for it, for FAREWELL seconds at most."""
+        self.finish()
         self._writer.join(FAREWELL)
 
     # -- the thread ---------------------------------------------------------------------------------
@@ -99,8 +110,9 @@ class RecordFile:
                 self._write(self._records.rest())
                 self._close()
                 return
-            if isinstance(item, Order):
+            if not isinstance(item, tuple):
                 self._close()
+                self._current = item if isinstance(item, Path) else self._current
                 continue
             at, fact = item
             self._write(self._records.take(fact, at))
@@ -109,17 +121,17 @@ class RecordFile:
         if not lines:
             return
         try:
-            self._file = self._file or _opened(self._path)
+            self._file = self._file or _opened(self._current)
             self._file.write("".join(lines))
             self._file.flush()
         except OSError as error:
             if not self._lost:
-                self._tell(RecordsNotWritten(str(self._path), error.strerror or str(error)))
+                self._tell(RecordsNotWritten(str(self._current), error.strerror or str(error)))
             self._lost += len(lines)
             self._close()
             return
         if self._lost:
-            self._tell(RecordsLost(str(self._path), self._lost))
+            self._tell(RecordsLost(str(self._current), self._lost))
             self._lost = 0
 
     def _close(self) -> None:

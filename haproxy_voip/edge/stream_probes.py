@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
-from haproxy_voip.core.address import Flow
+from haproxy_voip.core.address import Endpoint, Flow
 from haproxy_voip.core.events import StreamClosed, StreamData
 from haproxy_voip.edge.connecting import Target, connect, is_refusal
 from haproxy_voip.edge.stream import Stream, StreamEvent, reason_of
@@ -26,9 +27,25 @@ class StreamProbes:
     """All probes of all backends. Whoever asks has a time-out of its own; a probe that fails otherwise says nothing."""
 
     def __init__(self, targets: Mapping[str, Target], receive: Callable[[ProbeEvent], None]) -> None:
-        self._targets = targets
+        self._targets = dict(targets)
         self._receive = receive
         self._open: dict[str, deque[_Probe]] = {name: deque() for name in targets}
+
+    @property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Where each backend is probed."""
+        return {name: target.endpoint for name, target in self._targets.items()}
+
+    def aim(self, targets: Mapping[str, Target]) -> None:
+        """These are the backends from now on, for the next probes."""
+        self._targets.update(targets)
+        for name in targets:
+            self._open.setdefault(name, deque())
+
+    def forget(self, backend: str) -> Coroutine[Any, Any, None]:
+        """Probe it no more; what is open is closed when this is awaited."""
+        del self._targets[backend]
+        return self._drop(self._open.pop(backend))
 
     def send(self, effect: ProbeStream) -> None:
         """Carry out the effect."""
@@ -40,10 +57,13 @@ class StreamProbes:
     async def stop(self) -> None:
         """Drop all."""
         for probes in self._open.values():
-            while probes:
-                task = probes[0].task
-                probes[0].drop()
-                await asyncio.gather(task, return_exceptions=True)
+            await self._drop(probes)
+
+    async def _drop(self, probes: deque[_Probe]) -> None:
+        while probes:
+            task = probes[0].task
+            probes[0].drop()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 class _Probe:

@@ -61,7 +61,7 @@ class Streams:
         self._streams: dict[int, Stream] = {}
         self._next_accepted = 1
         self._tasks: dict[int, asyncio.Task[None]] = {}  # one for each stream that is being made
-        self._acceptors: list[tuple[socket.socket, asyncio.Task[None]]] = []
+        self._acceptors: dict[Endpoint, _Acceptor] = {}  # by endpoint, with its real port
         self._sweep: asyncio.TimerHandle | None = None
         self._all_gone = asyncio.Event()
 
@@ -108,20 +108,35 @@ class Streams:
         loop = asyncio.get_running_loop()
         bound = bound_socket(endpoint)
         host, port, *_ = bound.getsockname()
-        accepting = self._accept(bound, endpoint.transport, context, may_be_idle)
-        self._acceptors.append((bound, loop.create_task(accepting)))
+        acceptor = _Acceptor(bound, endpoint.transport, context, may_be_idle)
+        acceptor.task = loop.create_task(self._accept(acceptor))
+        real = Endpoint(endpoint.transport, Address(host, port))
+        self._acceptors[real] = acceptor
         if self._sweep is None:
             self._sweep = loop.call_later(self._limits.sweep, self._close_idle)
-        return Endpoint(endpoint.transport, Address(host, port))
+        return real
+
+    def renew(self, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
+        """Who connects there from now on is shown the certificate of this context."""
+        self._acceptors[endpoint].context = context
+
+    async def unlisten(self, endpoint: Endpoint) -> None:
+        """Accept no more there; what was accepted stays."""
+        acceptor = self._acceptors.pop(endpoint)
+        await acceptor.stop()
+
+    def limit(self, connections: int) -> None:
+        """Accept no more than so many at the same time from now on."""
+        self._places.resize(connections)
+
+    def meet(self, peers: Mapping[Address, ClientTls]) -> None:
+        """Open TLS like this from now on."""
+        self._peers = peers
 
     async def stop(self) -> None:
         """Stop listening, let what was sent leave, end every stream."""
-        acceptors, self._acceptors = self._acceptors, []
-        for _, accepting in acceptors:
-            accepting.cancel()
-        await asyncio.gather(*(accepting for _, accepting in acceptors), return_exceptions=True)
-        for bound, _ in acceptors:
-            bound.close()
+        for endpoint in list(self._acceptors):
+            await self.unlisten(endpoint)
         if self._sweep is not None:
             self._sweep.cancel()
         for stream in list(self._streams.values()):
@@ -143,10 +158,9 @@ class Streams:
             except TimeoutError:
                 return
 
-    async def _accept(
-        self, bound: socket.socket, transport: Transport, context: ssl.SSLContext | None, may_be_idle: bool
-    ) -> None:
+    async def _accept(self, acceptor: _Acceptor) -> None:
         loop = asyncio.get_running_loop()
+        bound, transport = acceptor.bound, acceptor.transport
         while True:
             try:
                 accepted, (host, port, *_) = await loop.sock_accept(bound)
@@ -162,8 +176,8 @@ class Streams:
             flow = Flow(transport, Address(own_host, own_port), Address(host, port), self._next_accepted)
             self._next_accepted += 2
             stream = self._streams[flow.connection] = Stream(flow, self._receive, self._gone, self._encrypted)
-            stream.may_be_idle = may_be_idle
-            self._start(stream, self._welcome(accepted, stream, context))
+            stream.may_be_idle = acceptor.may_be_idle
+            self._start(stream, self._welcome(accepted, stream, acceptor.context))
 
     # -- making a stream ----------------------------------------------------------------------------
 
@@ -211,6 +225,24 @@ class Streams:
             if stream.accepted and stream.silence > (limits.idle if stream.spoke else limits.first_bytes):
                 stream.fail(f"silent for {stream.silence:.0f} s")
         self._sweep = asyncio.get_running_loop().call_later(limits.sweep, self._close_idle)
+
+
+@dataclass(slots=True)
+class _Acceptor:
+    """A listening socket and the task that accepts on it."""
+
+    bound: socket.socket
+    transport: Transport
+    context: ssl.SSLContext | None
+    may_be_idle: bool
+    task: asyncio.Task[None] | None = None
+
+    async def stop(self) -> None:
+        task, self.task = self.task, None  # it holds us: nothing but the collector would free the two
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self.bound.close()
 
 
 def _tuned(accepted: socket.socket) -> bool:

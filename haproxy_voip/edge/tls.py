@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
-from haproxy_voip.configuration.model import BackendConfig, BackendTlsConfig, TlsConfig
+from haproxy_voip.configuration.model import BackendConfig, TlsConfig
+from haproxy_voip.configuration.peers import BackendTlsConfig, TrunkConfig
 
 
 class TlsError(Exception):
@@ -44,8 +45,14 @@ def client_tls(backend: BackendConfig) -> ClientTls:
     return ClientTls(client_context(backend.name, backend.tls), backend.tls.name or backend.sip.address.host)
 
 
-def client_context(name: str, config: BackendTlsConfig) -> ssl.SSLContext:
-    """That checks the certificate of this backend. Reads files: for start-up. Raises TlsError."""
+def trunk_tls(trunk: TrunkConfig) -> ClientTls:
+    """For connections to this trunk. Reads files: for start-up. Raises TlsError."""
+    context = client_context(trunk.name, trunk.tls, "trunks")
+    return ClientTls(context, trunk.tls.name or trunk.address.address.host)
+
+
+def client_context(name: str, config: BackendTlsConfig, section: str = "backends") -> ssl.SSLContext:
+    """That checks the certificate of this backend or trunk. Reads files: for start-up. Raises TlsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not config.verify:
@@ -58,7 +65,7 @@ def client_context(name: str, config: BackendTlsConfig) -> ssl.SSLContext:
         else:
             context.load_verify_locations(config.ca)
     except OSError as error:  # also SSLError
-        raise TlsError(f"backends.{name}.tls.ca: {config.ca}: {_plain(error)}") from None
+        raise TlsError(f"{section}.{name}.tls.ca: {config.ca}: {_plain(error)}") from None
     return context
 
 

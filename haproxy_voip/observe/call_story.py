@@ -175,6 +175,8 @@ class Part:
             "failovers": [one.told() for one in self.failovers],
             "media": self.streams,
         }
+        if start.trunk is not None:
+            record["trunk"] = start.trunk
         return record | ({"untold": self.untold} if self.untold else {})
 
 

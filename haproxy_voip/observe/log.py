@@ -44,6 +44,7 @@ from haproxy_voip.proxy.facts import (
     SessionFailed,
     Unregistered,
 )
+from haproxy_voip.proxy.trunk_facts import TrunkRegistrationFailed
 
 # Some megabytes; at a fact for each call and registration, seconds of work.
 MAX_WAITING = 10_000
@@ -66,6 +67,7 @@ LEVELS: dict[type, LogLevel] = {
     AuthenticationFailed: "warning",
     RegistrationRefused: "warning",
     RegistrationsPaused: "warning",
+    TrunkRegistrationFailed: "warning",
     BackendRestarted: "warning",
     MediaTrouble: "warning",
     MediaCarried: "debug",
@@ -130,6 +132,10 @@ class Log:
         self._tell(repeated)
         if told:
             self._put(level, fact)
+
+    def write_from(self, level: LogLevel) -> None:
+        """The least that is written from now on."""
+        self._least = ORDER[level]
 
     def close(self) -> None:
         """Write what waits, for FAREWELL seconds at most."""

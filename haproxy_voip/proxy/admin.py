@@ -3,7 +3,8 @@
 `drain`, `maint`, `ready` and `switch` take `name`, a backend, and answer `active` and `backends` as they are then. They
 mean all a backend does, or with `service` (`sip` or `xmpp`) only that. Of chat tells chat/admin.py.
 `drain` with `move: "yes"` also moves the calls that are there to others, one by one, until another word is said.
-`users-reload` has the users file read again. What cannot be done is answered with `error`, which says why.
+`reload` has the configuration loaded again, `users-reload` only the users file. What cannot be done is answered with
+`error`, which says why.
 
 `status` answers:
 
@@ -13,7 +14,8 @@ mean all a backend does, or with `service` (`sip` or `xmpp`) only that. Of chat 
     backends                a list, in order of preference, of:
         name, sip           as configured
         health              "unknown", "up" or "down", as the checks say
-        admin               "ready", "drain" or "maint", as operators said
+        admin               "ready", "drain" or "maint", as operators said; "leaving": it was removed from the
+                            configuration, and is gone when nothing is left there
         active              whether it is the one above
         calls               that are on it, answered or not
         registrations       our contacts it holds
@@ -32,6 +34,12 @@ mean all a backend does, or with `service` (`sip` or `xmpp`) only that. Of chat 
     media_port_pairs        in use, those of an earlier process's streams included
     media_relay             "kernel" or "userspace"
     kernel_flows            directions of streams that the kernel relays alone at this moment
+    trunks                  a list of:
+        name, address       as configured
+        calls, max_calls    to and from it at this moment, and how many may be
+        registration        "registering", "registered", "refused" or "unreachable"; null: none is wanted
+        expires_in          seconds for which the carrier holds it; null: it does not
+        last_error          why the last attempt failed; null: it did not
     failovers               the last ones, oldest first, a list of:
         age_seconds         since then
         backend, successor  what was left, and for which one (null: none was there)
@@ -51,18 +59,19 @@ from haproxy_voip.cluster.pool import PoolRefusal
 from haproxy_voip.proxy.backends import Backends
 from haproxy_voip.proxy.calls import Calls
 from haproxy_voip.proxy.chat.admin import ChatAdmin
-from haproxy_voip.proxy.effects import ReloadUsers, Reply, Service
+from haproxy_voip.proxy.effects import Reload, ReloadUsers, Reply, Service
 from haproxy_voip.proxy.evacuation import Evacuation
 from haproxy_voip.proxy.events import Command, RelayInUse
 from haproxy_voip.proxy.facts import FailoverRecord
 from haproxy_voip.proxy.registrar import Registrar
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.subscriptions import Subscriptions
+from haproxy_voip.proxy.trunk_registration import TrunkRegistrations
 from haproxy_voip.proxy.upstream import Upstream
 
 
 class Admin:
-    """`status`, `drain`, `maint`, `ready`, `switch`, `users-reload`."""
+    """`status`, `drain`, `maint`, `ready`, `switch`, `reload`, `users-reload`."""
 
     def __init__(
         self,
@@ -76,6 +85,7 @@ class Admin:
     ) -> None:
         self._shared = shared
         self.chat: ChatAdmin | None = None  # where there is chat
+        self.trunks: TrunkRegistrations | None = None
         self._backends = backends
         self._evacuation = evacuation
         self._registrar = registrar
@@ -90,6 +100,7 @@ class Admin:
             "maint": lambda command, now: self._set(command, AdminState.MAINT, now),
             "ready": lambda command, now: self._set(command, AdminState.READY, now),
             "switch": self._switch,
+            "reload": lambda command, now: [Reload(command.number)],
             "users-reload": lambda command, now: [ReloadUsers(command.number)],
         }
 
@@ -173,6 +184,7 @@ class Admin:
             "media_port_pairs": self._shared.ports.in_use,
             "media_relay": self.relay.relay,
             "kernel_flows": self.relay.kernel_flows,
+            "trunks": [] if self.trunks is None else self.trunks.rows(now),
             "failovers": [_row(record, now) for record in self._evacuation.records],
         }
         return [Reply(command.number, result | ({} if self.chat is None else self.chat.status(now)))]
@@ -189,9 +201,9 @@ class Admin:
                     "name": name,
                     "sip": str(self._shared.network.endpoint(name)),
                     "health": str(member.health),
-                    "admin": str(member.admin),
+                    "admin": member.word,
                     "active": name == self._backends.pool.active,
-                    "calls": calls[name],
+                    "calls": calls.get(name, 0),
                     "registrations": held,
                     "registrations_missing": missing,
                     "suspected_for": detector.suspected_for,

@@ -87,7 +87,7 @@ class Attempt:
             return self.listener.progressed(now)
         if status < 200:
             return self._provisional(response, now)
-        if status in (401, 407) and self.side is Side.BACKEND:
+        if status in (401, 407) and (self.side is Side.BACKEND or self._call.trunk is not None):
             return self._answer_challenge(transaction, response, now)
         self._finish()
         return self.listener.failed_with(response, now)
@@ -187,7 +187,7 @@ class Attempt:
         self._challenges += 1
         credentials = None
         if self._challenges <= MAX_CHALLENGES:
-            credentials = self._shared.answer_challenge(response, transaction.request, self._call.user)
+            credentials = self._shared.answer_challenge(response, transaction.request, self._call, self.side)
         if credentials is None:
             self._finish()
             return self.listener.failed_with(response, now)

@@ -55,12 +55,21 @@ class Authentication:
 
     def replace(self, realm: str, credentials: Mapping[str, Credential]) -> None:
         """Use these users from now on."""
-        self._credentials = credentials
+        self._realm, self._credentials = realm, credentials
         # By backend and user. What a backend was answered with an old secret says nothing any more.
         self.sessions: dict[tuple[str, str], AuthenticationSession] = {}
-        common = common_algorithms(credentials.values(), realm)
-        algorithms = [algorithm for algorithm in self._allowed if algorithm in common]
-        self._authenticator = Authenticator(realm, credentials.get, self._key, algorithms)
+        self._common = common_algorithms(credentials.values(), realm)
+        self.allow(self._allowed)
+
+    def allow(self, algorithms: Sequence[str]) -> None:
+        """Offer these from now on, as far as every user's secret is good for them. Nonces stay good."""
+        self._allowed = algorithms
+        offered = [algorithm for algorithm in algorithms if algorithm in self._common]
+        self._authenticator = Authenticator(self._realm, self._credentials.get, self._key, offered)
+
+    def forget(self, backend: str) -> None:
+        """It was removed."""
+        self.sessions = {key: session for key, session in self.sessions.items() if key[0] != backend}
 
     def knows(self, user: str) -> bool:
         """Whether there is such a user."""

@@ -19,12 +19,20 @@ from haproxy_voip.cluster.detector import (
     StirDue,
 )
 from haproxy_voip.cluster.health import Health, HealthTiming
-from haproxy_voip.cluster.pool import ActiveChanged, Admin, Cause, Evacuate, Pool, PoolOutput
+from haproxy_voip.cluster.pool import ActiveChanged, Admin, Cause, Evacuate, Pool, PoolOutput, Retire
 from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.address import Flow, Transport
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.deadlines import Deadlines
-from haproxy_voip.proxy.effects import CloseCanary, LookForReply, OpenCanary, Probe, Service, StirCanary
+from haproxy_voip.proxy.effects import (
+    CloseCanary,
+    ForgetBackend,
+    LookForReply,
+    OpenCanary,
+    Probe,
+    Service,
+    StirCanary,
+)
 from haproxy_voip.proxy.facts import AdminChanged, BackendRestarted
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.shared import Output
@@ -46,6 +54,13 @@ class Verdict:
 @dataclass(slots=True)
 class Returned:
     """A backend may be used again: for the node alone, it never leaves it."""
+
+    backend: str
+
+
+@dataclass(slots=True)
+class Retired:
+    """A backend was removed and is not needed any more: for the node alone, it never leaves it."""
 
     backend: str
 
@@ -78,7 +93,7 @@ class Canary:
         self.ended = not habit
 
 
-Judgement = Output | Verdict | Returned
+Judgement = Output | Verdict | Returned | Retired
 
 
 class Backends:
@@ -87,16 +102,7 @@ class Backends:
     service: Service = "sip"
 
     def __init__(self, config: Config, network: Network, chance: Chance, now: float) -> None:
-        health = config.health
-        timing = HealthTiming(
-            inter=health.inter,
-            fastinter=health.fastinter,
-            downinter=health.downinter,
-            timeout=health.timeout,
-            rise=health.rise,
-            fall=health.fall,
-        )
-        names = self._names(config)
+        timing, names = _timing(config), self._names(config)
         self._network = network
         self._domain = config.proxy.domain
         self._tag = chance.token()
@@ -112,6 +118,27 @@ class Backends:
 
     def _names(self, config: Config) -> list[str]:
         return list(config.sip_endpoints)
+
+    def reconfigure(self, config: Config, now: float) -> list[Judgement]:
+        """Have these backends from now on: new ones are probed first, those that are missing leave (`drop` them)."""
+        timing, occupied = _timing(config), self.pool.occupied
+        for detector in self.detectors.values():
+            detector.retime(timing)
+        names = self._names(config)
+        for name in names:
+            if name not in self.detectors:
+                detector = self.detectors[name] = Detector(name, timing, now)
+                self._canaries[name] = Canary()
+                self._alarms.set(detector, detector.deadline)
+        outputs = self._pooled(self.pool.arrange(names, config.failback, now), None)
+        return [*outputs, *(Returned(name) for name in self.pool.occupied if name not in occupied)]
+
+    def drop(self, backend: str) -> list[Output]:
+        """Nothing is left of one that was removed."""
+        self.pool.drop(backend)
+        self._alarms.set(self.detectors.pop(backend), None)
+        del self._canaries[backend]
+        return [CloseCanary(backend, self.service), ForgetBackend(backend, self.service)]
 
     @property
     def eligible(self) -> list[str]:
@@ -139,7 +166,7 @@ class Backends:
             outputs += self._pooled(self.pool.wake(now), None)
         return outputs
 
-    # -- signals ------------------------------------------------------------------------------------
+    # -- signals; of a backend that was dropped they say nothing any more ------------------------------
 
     def answered(self, backend: str, data: bytes, now: float) -> list[Judgement]:
         """Something came back on the probe socket."""
@@ -148,22 +175,24 @@ class Backends:
             number = message.cseq.number if isinstance(message, Response) else 0
         except MessageError:
             return []
-        detector = self.detectors[backend]
-        return self._judged(detector, detector.answered(number, now), now)
+        detector = self.detectors.get(backend)
+        return [] if detector is None else self._judged(detector, detector.answered(number, now), now)
 
     def looked(self, backend: str, number: int, now: float) -> list[Judgement]:
         """Whatever had come back on the probe socket was read."""
-        detector = self.detectors[backend]
-        return self._judged(detector, detector.looked(number, now), now)
+        detector = self.detectors.get(backend)
+        return [] if detector is None else self._judged(detector, detector.looked(number, now), now)
 
     def refused(self, backend: str, now: float) -> list[Judgement]:
         """ICMP says that nobody listens there."""
-        detector = self.detectors[backend]
-        return self._judged(detector, detector.refused(now), now)
+        detector = self.detectors.get(backend)
+        return [] if detector is None else self._judged(detector, detector.refused(now), now)
 
     def canary_opened(self, backend: str, now: float) -> list[Judgement]:
         """The idle connection stands."""
-        detector = self.detectors[backend]
+        detector = self.detectors.get(backend)
+        if detector is None:
+            return []
         detector.canary_opened(now)
         outputs = self._judged(detector, [], now)
         if detector.up and self._canaries[backend].opened(now):
@@ -172,24 +201,26 @@ class Backends:
 
     def canary_closed(self, backend: str, now: float) -> list[Judgement]:
         """The idle connection ended."""
-        detector = self.detectors[backend]
+        detector = self.detectors.get(backend)
+        if detector is None:
+            return []
         self._canaries[backend].closed(now)
         return self._judged(detector, detector.canary_closed(now), now)
 
     def doubt(self, backend: str, reason: str, now: float) -> list[Judgement]:
         """Real traffic went wrong there."""
-        detector = self.detectors[backend]
-        return self._judged(detector, detector.passive_failure(reason, now), now)
+        detector = self.detectors.get(backend)
+        return [] if detector is None else self._judged(detector, detector.passive_failure(reason, now), now)
 
     def media_silent(self, backend: str, calls: int, of: int, now: float) -> list[Judgement]:
         """Its media stopped on so many of the calls it carries."""
-        detector = self.detectors[backend]
-        return self._judged(detector, detector.media_silent(calls, of, now), now)
+        detector = self.detectors.get(backend)
+        return [] if detector is None else self._judged(detector, detector.media_silent(calls, of, now), now)
 
     def media_refused(self, backend: str, now: float) -> list[Judgement]:
         """ICMP says that nobody listens where the media of one of its calls go."""
-        detector = self.detectors[backend]
-        return self._judged(detector, detector.media_refused(now), now)
+        detector = self.detectors.get(backend)
+        return [] if detector is None else self._judged(detector, detector.media_refused(now), now)
 
     def seen(self, backend: str, now: float) -> None:
         """A message came from it."""
@@ -242,6 +273,20 @@ class Backends:
         return outputs
 
     def _pooled(self, pooled: list[PoolOutput], down: BackendDown | None) -> list[Judgement]:
+        self._spread_burden(pooled)
+        judged: list[Judgement] = []
+        for output in pooled:
+            match output:
+                case Evacuate(backend):
+                    judged.append(Verdict(backend, down))
+                case Retire(backend):
+                    judged.append(Retired(backend))
+                case _:
+                    judged.append(output)
+        return judged
+
+    def _spread_burden(self, pooled: list[PoolOutput]) -> None:
+        """Detectors are told whose backend is the last one, and whose gets everything now."""
         usable = self.pool.eligible
         for name, detector in self.detectors.items():
             detector.last = usable in ([], [name])
@@ -249,7 +294,6 @@ class Backends:
             if isinstance(output, ActiveChanged) and output.new is not None and output.why is not Cause.START:
                 self.detectors[output.new].burdened()
                 self._alarms.set(self.detectors[output.new], self.detectors[output.new].deadline)
-        return [Verdict(output.backend, down) if isinstance(output, Evacuate) else output for output in pooled]
 
     def _stir(self, backend: str) -> list[Output]:
         """What is said on its canary, which to a UDP backend is TCP. Answered where it came from, whatever our port."""
@@ -283,3 +327,15 @@ class Backends:
             header("Accept", "application/sdp"),
         ]
         return Request("OPTIONS", uri, headers).encode()
+
+
+def _timing(config: Config) -> HealthTiming:
+    health = config.health
+    return HealthTiming(
+        inter=health.inter,
+        fastinter=health.fastinter,
+        downinter=health.downinter,
+        timeout=health.timeout,
+        rise=health.rise,
+        fall=health.fall,
+    )

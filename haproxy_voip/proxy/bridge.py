@@ -6,6 +6,7 @@ from typing import Protocol
 
 from haproxy_voip.proxy.leg import Leg
 from haproxy_voip.proxy.shared import Output
+from haproxy_voip.proxy.trunks import Trunk
 from haproxy_voip.sip.message import Message, Request, Response
 
 # The dialog is gone when a request in it gets one of these (RFC 5057 section 5.1).
@@ -18,6 +19,10 @@ class Bridge(Protocol):
     token: str  # what we call it, for people
     backend: str
     user: str  # of the client
+
+    @property
+    def trunk(self) -> Trunk | None:
+        """The trunk that is the client here."""
 
     def body_across(self, message: Message, leg: Leg) -> bytes:
         """The body for the other leg of a message that came on this one. Raises MessageError when it cannot cross."""

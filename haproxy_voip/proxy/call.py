@@ -60,7 +60,7 @@ class Call:
     __slots__ = (
         "_ended_at", "_heard", "_home", "_shared", "_started_at", "answered_at", "attempt", "backend", "callee",
         "callee_leg", "caller", "caller_name", "media", "origin", "partner", "relocation", "session", "state",
-        "survival", "token", "transferred", "tried", "unclaimed", "user",
+        "survival", "token", "transferred", "tried", "trunk", "unclaimed", "user",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, home: Calls, incoming: Incoming, callee: Invitation, now: float) -> None:
@@ -71,7 +71,7 @@ class Call:
         self.unclaimed: Unclaimed | None = None
         self.callee = callee
         self.callee_leg: Leg | None = None
-        self.user, self.backend = callee.user, callee.backend
+        self.user, self.backend, self.trunk = callee.user, callee.backend, callee.trunk
         places = {callee.side.other: Place.on(shared, incoming.flow), callee.side: Place.on(shared, callee.flow)}
         self.media = CallMedia(shared, places, self.token)
         self.state = CallState.CALLING
@@ -135,9 +135,9 @@ class Call:
             self.tried.append(self.backend)
         self.attempt = Attempt(self._shared, self, callee)
         request = callee.request(self._shared, incoming.request, self.attempt.contact)
-        request.headers.extend(self._shared.topology.carried(incoming.request, incoming.hidden))
-        if callee.side is Side.BACKEND:
-            request.add(TOKEN_HEADER, self.token)
+        inside = callee.inside
+        request.headers.extend(self._shared.topology.carried(incoming.request, incoming.hidden, inside=inside))
+        request.headers.extend(callee.marks(self.token))
         request.body = self.session.offer(incoming.request, callee.side.other, incoming.hidden)
         self.progressed(now)
         return [*self.outputs_pending(), *self.attempt.start(request, now)]

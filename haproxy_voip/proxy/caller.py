@@ -58,8 +58,8 @@ class Caller:
 
     @property
     def _trusts_callee(self) -> bool:
-        """Whether the callee is a backend."""
-        return self.side is Side.CLIENT
+        """Whether the callee is a backend or a carrier."""
+        return self.side is Side.CLIENT or self._call.trunk is not None
 
     @property
     def wants_reliable(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 from haproxy_voip.cluster.decisions import Decision, Thing, decide
@@ -42,7 +43,9 @@ class Calls:
         self._upstream = upstream
         self.doubt = doubt
         self._eligible = eligible
-        self._by_backend: dict[str, dict[Call, None]] = {backend.name: {} for backend in shared.config.backends}
+        self._by_backend: defaultdict[str, dict[Call, None]] = defaultdict(
+            dict, {backend.name: {} for backend in shared.config.backends}
+        )
         self.claims = Claims()
         self.errands = Errands(shared.alarms)
         self.turns = Turns(self.errands)
@@ -84,8 +87,12 @@ class Calls:
             return self._upstream.before_call_to(
                 callee.name, usable[0], lambda at: self._placed(incoming, elsewhere, at), now
             )
+        if callee.trunk is not None:
+            callee.trunk.admit()
         call = Call(self._shared, self, incoming, callee, now)
         self.count += 1
+        if call.trunk is not None:
+            call.trunk.calls += 1
         self._by_backend[call.backend][call] = None
         return call.start(now)
 
@@ -122,6 +129,8 @@ class Calls:
         """The call ended."""
         if self._by_backend[call.backend].pop(call, call) is None:
             self.count -= 1
+            if call.trunk is not None:
+                call.trunk.calls -= 1
         for stream in call.media.streams:
             self._owners.pop(stream, None)
         self.claims.settle(call)
@@ -146,6 +155,11 @@ class Calls:
     def on(self, backend: str) -> list[Call]:
         """The calls on this backend."""
         return list(self._by_backend[backend])
+
+    def drop(self, backend: str) -> None:
+        """It was removed, and nothing is there."""
+        for table in (self._by_backend, self._remembered, self._clearances):
+            table.pop(backend, None)
 
     def _coming(self, backend: str) -> list[Call]:
         """Those that it is asked to take over from one that lives."""

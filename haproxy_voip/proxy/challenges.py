@@ -6,12 +6,25 @@ trip. That a secret is wrong is told from a nonce that went stale: only a fresh 
 
 from __future__ import annotations
 
-from haproxy_voip.proxy.authentication import Authentication
+from typing import Protocol
+
 from haproxy_voip.sip.digest import AuthenticationSession
-from haproxy_voip.sip.message import Request, Response, header
+from haproxy_voip.sip.message import Header, Request, Response, header
 
 # A proxy and a registrar behind it, each with a nonce that just went stale. More is a loop.
 MAX_CHALLENGES = 4
+
+
+class Secrets(Protocol):
+    """Where answers come from: what we hold of our users, or of our account at a carrier."""
+
+    sessions: dict[tuple[str, str], AuthenticationSession]
+
+    def session(self, response: Response, user: str) -> AuthenticationSession | None:
+        """What answers a challenge to this user, or None when nothing we hold does."""
+
+    def authorization(self, session: AuthenticationSession, request: Request) -> Header:
+        """The header that proves the session's user in this request."""
 
 
 class Challenges:
@@ -19,7 +32,7 @@ class Challenges:
 
     __slots__ = ("_authentication", "_count", "_key", "_sent", "refused")
 
-    def __init__(self, authentication: Authentication, backend: str, user: str) -> None:
+    def __init__(self, authentication: Secrets, backend: str, user: str) -> None:
         self._authentication = authentication
         self._key = (backend, user)
         self._count = 0

@@ -4,6 +4,10 @@ After a failover a caller's INVITE is sent to the next backend, and that backend
 to the phone's standing leg only if it can mean nothing else: exactly one call of that caller is being set up at that
 backend, that one is not new, and one leg at that phone fits it. Everything else is a new call.
 
+Names are proof where a phone bears them, which has shown who it is. A carrier's caller may show any number, also that
+of somebody whose call is being built anew: while it is there, whoever else bears that number cannot be told by it. And
+what a carrier is shown is often one number for all: over a trunk the caller is told by its partner, or by the number.
+
 A call that was answered before never rings anew: somebody would hear it ring while they talk, or pick up a call that
 is somebody else's by now. What the backend does for such a call and cannot be told is refused. So are the other phones
 of a group or queue, which it calls beside the one that has answered long ago.
@@ -11,6 +15,7 @@ of a group or queue, which it calls beside the one that has answered long ago.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 
 # RFC 3323 section 4.1.1.3, and what servers write instead: such callers cannot be told from each other.
 HIDDEN = frozenset({"anonymous", "unknown", "unavailable", "restricted", "private", "withheld"})
+
+# Of a telephone number, from its end: what comes before is added and taken off by dial plans.
+TELLING_DIGITS = 7
 
 # A backend calls the phones of a group one after the other, and cancels the rest when one has answered.
 GROUP_SECONDS = 1.0
@@ -73,14 +81,14 @@ class Claims:
         """The meaning of an INVITE for this phone by the backend that carries the calls `here`."""
         request = incoming.request
         caller = request.from_.uri.user or "anonymous"
-        origins = _being_set_up(caller, request.get(TOKEN_HEADER), here)
-        late = any(call.caller_name == caller and call.callee.binding is callee.binding for call in self._stranded)
-        if not origins and (late or self._rings_others(caller, callee, now)):
+        here = list(here)
+        origins = self._origins(incoming, callee, here, now)
+        if not origins and callee.trunk is None and self._comes_late(caller, callee, now):
             return Claim(refuse=True)
-        at_phone = [call for call in self._waiting if call.callee.binding is callee.binding]
+        at_phone = [call for call in self._waiting if call.callee.reaches(callee)]
         named = [call for call in at_phone if call.caller_name == caller]
         if not origins:
-            meant = _rung_by(caller, named, here)
+            meant = [] if self._borne_by_others(caller, here, now) else _rung_by(caller, callee, named, here)
         elif len(origins) == 1:
             meant = self._other_ends(origins[0], at_phone, named)
         else:
@@ -92,17 +100,50 @@ class Claims:
             return Claim(replaced=meant[0])
         return Claim(refuse=_disturbs(origins, named))
 
-    def _rings_others(self, caller: str, callee: Invitation, now: float) -> bool:
-        """Whether its backend has just put this caller through to whom they talk to, and this is another phone."""
+    def _origins(self, incoming: Incoming, callee: Invitation, here: list[Call], now: float) -> list[Call]:
+        """The calls for which the backend may be calling: of several, none is meant for certain."""
+        caller, token = incoming.request.from_.uri.user or "anonymous", incoming.request.get(TOKEN_HEADER)
+        set_up = [call for call in here if call.callee.side is Side.BACKEND and _is_set_up(call)]
+        told = [call for call in set_up if token is not None and call.token == token]
+        named = [call for call in set_up if call.caller_name == caller]
+        if told:
+            return told
+        if not named and callee.trunk is not None:
+            return self._behind(caller, callee, set_up)
+        if not named or not any(call.trunk is not None for call in here):
+            return named
+        return set_up if caller.lower() in HIDDEN else self._borne_by_others(caller, here, now) or named
+
+    def _borne_by_others(self, caller: str, here: list[Call], now: float) -> list[Call]:
+        """The calls of this name, if a carrier's caller bears it and one of them is not known from before."""
+        bearers = [call for call in here if call.callee.side is Side.BACKEND and call.caller_name == caller]
+        new = [one for one in bearers if one.rebuilding is None and now >= self._found.get(one, 0.0) + GROUP_SECONDS]
+        return bearers if new and len(bearers) > 1 and any(call.trunk is not None for call in bearers) else []
+
+    def _behind(self, caller: str, callee: Invitation, set_up: list[Call]) -> list[Call]:
+        """The call whose known partner is where a trunk leads to, if nobody else can be meant.
+
+        Backends show a carrier their own number, whoever calls.
+        """
+        there = [call for call in self._waiting if call.callee.reaches(callee) and call.caller_name == caller]
+        ends = {call: _other_end(call) for call in set_up if call.rebuilding is not None}
+        fitting = [call for call, end in ends.items() if end in there]
+        unknown = [call for call in set_up if ends.get(call) is None]
+        return fitting if len(fitting) == 1 and not unknown else []
+
+    def _comes_late(self, caller: str, callee: Invitation, now: float) -> bool:
+        """Whether this phone goes on without a backend, or its backend has just put this caller through to whom they
+        talk to, and this is another phone."""
+        if any(call.caller_name == caller and call.callee.reaches(callee) for call in self._stranded):
+            return True
         self._found = {call: at for call, at in self._found.items() if now < at + GROUP_SECONDS}
         here = [call for call in self._found if (call.caller_name, call.backend) == (caller, callee.backend)]
-        return bool(here) and not any(call.callee.binding is callee.binding for call in here)
+        return bool(here) and not any(call.callee.reaches(callee) for call in here)
 
     def _other_ends(self, origin: Call, at_phone: list[Call], named: list[Call]) -> list[Call]:
         """The legs at this phone that may be the other end of this one call."""
-        if origin.rebuilding is None:
-            moved = len(origin.tried) > 1  # a call that was never elsewhere rings nobody yet
-            return [call for call in named if _sought(call)] if moved else []
+        if origin.rebuilding is None:  # a call that was never elsewhere rings nobody yet
+            return [call for call in named if _sought(call)] if _moved(origin) else []
         other_end = _other_end(origin)
         if other_end is not None:
             return [call for call in at_phone if call is other_end]
@@ -124,14 +165,7 @@ class Claims:
         return []
 
 
-def _being_set_up(caller: str, token: str | None, here: Iterable[Call]) -> list[Call]:
-    """The calls that the backend may be calling somebody for now; with the token, that one."""
-    calls = [call for call in here if call.callee.side is Side.BACKEND and _is_set_up(call)]
-    named = [call for call in calls if token is not None and call.token == token]
-    return named or [call for call in calls if call.caller_name == caller]
-
-
-def _rung_by(caller: str, named: list[Call], here: Iterable[Call]) -> list[Call]:
+def _rung_by(caller: str, callee: Invitation, named: list[Call], here: list[Call]) -> list[Call]:
     """The legs that may be meant by an INVITE of this name when no such caller is being put through.
 
     Of callers of one name, one may talk to this phone already: then it may as well be that one's call. And a hidden
@@ -139,11 +173,24 @@ def _rung_by(caller: str, named: list[Call], here: Iterable[Call]) -> list[Call]
     """
     if not all(_sought(call) for call in named):
         return []
-    if caller.lower() in HIDDEN:
-        set_up = [call for call in here if call.callee.side is Side.BACKEND and _is_set_up(call)]
-        if len(set_up) != 1 or set_up[0].rebuilding is not None:
-            return []
+    set_up = [call for call in here if call.callee.side is Side.BACKEND and _is_set_up(call)]
+    if callee.trunk is not None:
+        set_up = [call for call in set_up if _same_number(call.callee.name, callee.name)] or set_up
+        return named if [_moved(call) for call in set_up] == [True] else []
+    if caller.lower() in HIDDEN and (len(set_up) != 1 or set_up[0].rebuilding is not None):
+        return []
     return named
+
+
+def _moved(call: Call) -> bool:
+    """Whether it was elsewhere before it was answered."""
+    return call.rebuilding is None and len(call.tried) > 1
+
+
+def _same_number(dialled: str, sent: str) -> bool:
+    """Whether a backend may have made the one number of the other, by a prefix more or less."""
+    digits = [re.sub(r"[^0-9]", "", number.partition(";")[0])[-TELLING_DIGITS:] for number in (dialled, sent)]
+    return len(digits[0]) > 2 and (digits[0].endswith(digits[1]) or digits[1].endswith(digits[0]))
 
 
 def _is_set_up(call: Call) -> bool:

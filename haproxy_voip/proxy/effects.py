@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from haproxy_voip.core.address import Flow
+from haproxy_voip.core.address import Endpoint, Flow
 from haproxy_voip.core.effects import Close, Open, Send
 from haproxy_voip.rtp.flow import StreamPlan
 
@@ -133,10 +133,37 @@ class Reply:
 
 
 @dataclass(slots=True)
+class ForgetBackend:
+    """Nothing of this removed backend is left: it is not probed any more."""
+
+    backend: str
+    service: Service = "sip"
+
+
+@dataclass(slots=True)
+class CloseListener:
+    """Nobody talks over this UDP listener any more, which was removed."""
+
+    endpoint: Endpoint
+
+
+@dataclass(slots=True)
+class Reload:
+    """Load the configuration again and say `Reconfigured`; answer the `Command` of this number."""
+
+    command: int
+
+
+@dataclass(slots=True)
 class ReloadUsers:
     """Read the users file again and hand the result to `Node.replace_users`."""
 
     command: int
+
+
+@dataclass(slots=True)
+class Left:
+    """Everything that had to be said to others before the end of the node (`Node.leave`) was said."""
 
 
 NodeEffect = (
@@ -156,6 +183,10 @@ NodeEffect = (
     | OpenCanary
     | StirCanary
     | CloseCanary
+    | ForgetBackend
+    | CloseListener
     | Reply
+    | Left
+    | Reload
     | ReloadUsers
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from haproxy_voip.cluster.detector import BackendDown
 from haproxy_voip.cluster.pool import ActiveChanged
-from haproxy_voip.proxy.backends import Backends, Judgement, Returned, Verdict
+from haproxy_voip.proxy.backends import Backends, Judgement, Retired, Returned, Verdict
 from haproxy_voip.proxy.calls import Calls
-from haproxy_voip.proxy.facts import BackendRestarted, FailoverRecord
+from haproxy_voip.proxy.facts import BackendLeaves, BackendRestarted, FailoverRecord
 from haproxy_voip.proxy.inquiry import Inquiries
 from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.moves import Moves, Reckoning
@@ -39,6 +40,7 @@ class Evacuation:
         self._subscriptions = subscriptions
         self._upstream = upstream
         self.records: deque[FailoverRecord] = deque(maxlen=RECORDS_KEPT)
+        self.retired: Callable[[float], None] = lambda now: None  # told when a removed backend is not needed any more
         self._judged: list[Judgement] = []  # to be carried out as soon as the relay has been told who is joined
 
     def carry_out(self, judged: list[Judgement], now: float) -> list[Output]:
@@ -70,6 +72,8 @@ class Evacuation:
                 case Returned(backend):
                     outputs += apart(self._calls.returned, backend, now)
                     outputs += apart(self._upstream.came, backend, now)
+                case Retired(backend):
+                    outputs += self._retire(backend, now)
                 case BackendRestarted(backend):
                     outputs += [item, *self._remind(backend, now)]
                 case ActiveChanged(old, new):
@@ -112,6 +116,16 @@ class Evacuation:
         )
         self.records.append(record)
         return [*outputs, record]
+
+    def _retire(self, backend: str, now: float) -> list[Output]:
+        """Its calls stay until they end. It is to send no more, so nobody is registered or subscribed there."""
+        self.retired(now)
+        moves = Moves(Reckoning(backend, now))
+        outputs: list[Output] = [BackendLeaves(backend, "sip", len(self._calls.on(backend)))]
+        outputs += self._subscriptions.evacuate(backend, self._backends.pool.active, moves, now)
+        if self._backends.detectors[backend].up:
+            outputs += apart(self._upstream.left, backend, now)
+        return outputs
 
     def _registrations(self, old: str | None, new: str | None, now: float) -> list[Output]:
         """In `active` mode the registrations follow the active backend."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.address import Address, Flow
+from haproxy_voip.core.credential import Credential
 from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
 from haproxy_voip.proxy.effects import Service
 from haproxy_voip.rtp.fingerprint import Print
@@ -163,6 +166,18 @@ class RelayInUse:
 
 
 @dataclass(slots=True)
+class Reconfigured:
+    """This configuration is in force from now on.
+
+    No backend has another address than before under its name, and none the address of one that leaves. What takes
+    effect at restart only is as it was (configuration/changes.py).
+    """
+
+    config: Config
+    users: tuple[str, Mapping[str, Credential]] | None = None  # realm and who is in it; None: as before
+
+
+@dataclass(slots=True)
 class Command:
     """Somebody asks for something over the control socket; answered by a `Reply` with the same number."""
 
@@ -193,5 +208,6 @@ NodeEvent = (
     | PortsTaken
     | PortsFree
     | RelayInUse
+    | Reconfigured
     | Command
 )

@@ -9,6 +9,7 @@ from haproxy_voip.cluster.pool import ActiveChanged
 from haproxy_voip.core.address import Flow
 from haproxy_voip.proxy.call_facts import CallFact
 from haproxy_voip.proxy.chat_facts import ChatFact
+from haproxy_voip.proxy.trunk_facts import TrunkFact
 
 
 @dataclass(slots=True)
@@ -108,9 +109,11 @@ class CallStarted:
     backend: str
     from_phone: bool = True  # False: the backend calls a phone
     origin: str | None = None  # the call from a phone that this one is the other end of, where the backend says so
+    trunk: str | None = None  # that is in the phone's place
 
     def __str__(self) -> str:
-        return f"call {self.call}: {self.caller} calls {self.callee} over {self.backend}"
+        over = "" if self.trunk is None else f" {'from' if self.from_phone else 'to'} trunk {self.trunk}"
+        return f"call {self.call}: {self.caller} calls {self.callee} over {self.backend}{over}"
 
 
 @dataclass(slots=True)
@@ -315,6 +318,30 @@ class AdminChanged:
         return f"{self.backend} is now {self.state} by command"
 
 
+@dataclass(slots=True)
+class BackendLeaves:
+    """A backend was removed from the configuration."""
+
+    backend: str
+    service: str
+    calls: int = 0  # that are there
+
+    def __str__(self) -> str:
+        left = f"{self.calls} calls there stay until they end" if self.service == "sip" else "its sessions move"
+        return f"{self.backend} ({self.service}) was removed: {left}"
+
+
+@dataclass(slots=True)
+class BackendGone:
+    """Nothing is left of a backend that was removed; it is not checked any more."""
+
+    backend: str
+    service: str = "sip"
+
+    def __str__(self) -> str:
+        return f"{self.backend} ({self.service}) was removed and is gone"
+
+
 NodeFact = (
     MessageRefused
     | AuthenticationFailed
@@ -322,6 +349,7 @@ NodeFact = (
     | Unregistered
     | RegistrationRefused
     | RegistrationsPaused
+    | TrunkFact
     | CallStarted
     | CallAnswered
     | CallMoved
@@ -339,6 +367,8 @@ NodeFact = (
     | SessionFailed
     | BackendRemembered
     | BackendRestarted
+    | BackendLeaves
+    | BackendGone
     | AdminChanged
     | BackendDown
     | BackendUp

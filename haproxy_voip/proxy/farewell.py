@@ -44,7 +44,7 @@ class Farewell:
         if response.status not in (401, 407) or self._challenged:
             return []
         self._challenged = True
-        credentials = self._shared.answer_challenge(response, transaction.request, self._leg.bridge.user)
+        credentials = self._shared.answer_challenge(response, transaction.request, self._leg.bridge, self._leg.side)
         if credentials is None:
             return []
         again = self._leg.dialog.request("BYE", [credentials])

@@ -71,8 +71,9 @@ class Forward:
         return theirs
 
     def _copy(self, source: Message, target: Message, came_on: Leg) -> None:
-        trusted = came_on.side is Side.BACKEND
-        target.headers.extend(self._shared.topology.carried(source, came_on.hidden, trusted))
+        far = self.sent_on if came_on is self.asked_on else self.asked_on
+        inside = far.side is Side.CLIENT and far.trusted  # it goes to a carrier
+        target.headers.extend(self._shared.topology.carried(source, came_on.hidden, came_on.trusted, inside))
         target.body = came_on.bridge.body_across(source, came_on)
 
     def _send(self, request: Request, now: float) -> list[Output]:
@@ -105,7 +106,7 @@ class Forward:
             self.sent_on.unacknowledged[self._cseq] = None
         if self._over or (self.server.last_status or 0) >= 200:
             return []
-        if status in (401, 407) and self.sent_on.side is Side.BACKEND:
+        if status in (401, 407) and self.sent_on.trusted:
             return self._challenged(response, now)
         return self._answer_with(response, now)
 
@@ -169,7 +170,7 @@ class Forward:
             return None
         self._challenges += 1
         sent = self.transaction.request
-        credentials = self._shared.answer_challenge(response, sent, self.sent_on.bridge.user)
+        credentials = self._shared.answer_challenge(response, sent, self.sent_on.bridge, self.sent_on.side)
         return None if credentials is None else self._again(sent, credentials)
 
     def _again(self, sent: Request, credentials: Header) -> Request:

@@ -3,6 +3,7 @@ SUBSCRIBE, REFER, unsolicited NOTIFY and whatever is invented next."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -149,7 +150,7 @@ class Inquiries:
         self.subscriptions = subscriptions
         self.doubt = doubt
         self._eligible = eligible
-        self._by_backend: dict[str, dict[Inquiry, None]] = {backend.name: {} for backend in shared.config.backends}
+        self._by_backend: defaultdict[str, dict[Inquiry, None]] = defaultdict(dict)
 
     def ask(self, server: ServerTransaction, hidden: tuple[str, ...], target: Invitation, now: float) -> list[Output]:
         """Take a request across. Raises MessageError when it cannot be."""
@@ -163,6 +164,14 @@ class Inquiries:
         except MessageError:
             inquiry.drop()
             raise
+
+    def on(self, backend: str) -> int:
+        """How many this backend asks or is asked."""
+        return len(self._by_backend[backend])
+
+    def drop(self, backend: str) -> None:
+        """It was removed, and nothing is there."""
+        self._by_backend.pop(backend, None)
 
     def next_backend(self, tried: list[str]) -> str | None:
         """A usable backend that was not asked before."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from haproxy_voip.core.address import Flow, Transport
 from haproxy_voip.proxy.leg import Side
 from haproxy_voip.proxy.shared import Shared, hops_left
+from haproxy_voip.proxy.topology import TOKEN_HEADER, TRUNK_HEADER
+from haproxy_voip.proxy.trunks import Trunk
 from haproxy_voip.sip.bindings import Binding
-from haproxy_voip.sip.message import Request, header
+from haproxy_voip.sip.message import Header, Request, header
 from haproxy_voip.sip.uri import Uri
 
 
@@ -22,7 +24,8 @@ class Invitation:
     name: str  # whom the caller asked for, for people
     flow: Flow
     hidden: tuple[str, ...]  # hosts on the far side that must not be seen on the near one
-    binding: Binding | None = None  # the client's contact, where the far end is a client
+    binding: Binding | None = None  # the client's contact, where the far end is a phone
+    trunk: Trunk | None = None  # that stands in the client's place, whichever side it is on
 
     @classmethod
     def to_backend(cls, shared: Shared, backend: str, user: str, request: Request) -> Invitation:
@@ -38,6 +41,38 @@ class Invitation:
         hidden = shared.topology.hidden(Side.CLIENT, hosts)
         return cls(Side.CLIENT, backend, binding.aor, binding.aor, binding.flow, hidden, binding)
 
+    @classmethod
+    def from_trunk(cls, shared: Shared, backend: str, trunk: Trunk, request: Request) -> Invitation:
+        """A trunk's call, for this backend. Raises NoListener."""
+        flow = shared.network.to_backend(backend)
+        hidden = shared.topology.hidden(Side.BACKEND, ())
+        return cls(Side.BACKEND, backend, "", trunk.dialled(request), flow, hidden, trunk=trunk)
+
+    @classmethod
+    def to_trunk(cls, shared: Shared, backend: str, trunk: Trunk, request: Request) -> Invitation:
+        """A backend's call, for a number that this trunk leads to. Raises NoListener."""
+        flow = shared.network.to_backend(trunk.name)
+        hidden = shared.topology.hidden(Side.CLIENT, (flow.remote.host,))
+        return cls(Side.CLIENT, backend, "", request.request_uri.user or "", flow, hidden, trunk=trunk)
+
+    @property
+    def inside(self) -> bool:
+        """Whether it goes to a carrier, which is trusted with who somebody is."""
+        return self.side is Side.CLIENT and self.trunk is not None
+
+    def marks(self, token: str) -> list[Header]:
+        """What tells a backend which call this is, and over which trunk it came."""
+        if self.side is Side.CLIENT:
+            return []
+        trunk = [] if self.trunk is None else [header(TRUNK_HEADER, self.trunk.name)]
+        return [header(TOKEN_HEADER, token), *trunk]
+
+    def reaches(self, other: Invitation) -> bool:
+        """Whether both are for the same phone, or for the same number over the same trunk."""
+        if self.side is other.side is Side.CLIENT and self.binding is other.binding and self.trunk is other.trunk:
+            return self.trunk is None or self.name == other.name
+        return False
+
     def at(self, shared: Shared, backend: str) -> Invitation:
         """The same at another backend."""
         flow = shared.network.to_backend(backend)
@@ -47,13 +82,18 @@ class Invitation:
         """A request of our own that asks the far end the same: start line and what belongs to the dialog."""
         tag = shared.chance.token()
         topology = shared.topology
+        domain = None
         if self.binding is not None:
             uri, to = self.binding.uri, topology.identity(original.to, self.user)
+        elif self.side is Side.CLIENT:
+            assert self.trunk is not None
+            uri, domain = self.trunk.uri(self.name), self.trunk.domain
+            to = f"<{uri}>"
         else:
             uri, to = self._backend_uri(shared, original), topology.identity(original.to)
         headers = [
             header("Max-Forwards", str(hops_left(original))),
-            header("From", f"{topology.identity(original.from_)};tag={tag}"),
+            header("From", f"{topology.identity(original.from_, None, domain)};tag={tag}"),
             header("To", to),
             header("Call-ID", shared.chance.token()),
             header("CSeq", f"1 {original.method}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -63,6 +64,11 @@ class Leg:
     session: Description | None = None  # the last description that came on it
 
     @property
+    def trusted(self) -> bool:
+        """Whether who is on it may say who somebody is (RFC 3325): a backend may, and a carrier."""
+        return self.side is Side.BACKEND or self.bridge.trunk is not None
+
+    @property
     def key(self) -> DialogKey:
         """What identifies the dialog (RFC 3261 section 12)."""
         return (self.dialog.call_id, self.dialog.local_tag, self.dialog.remote_tag)
@@ -88,6 +94,9 @@ class Legs:
 
     def __len__(self) -> int:
         return len(self._legs)
+
+    def __iter__(self) -> Iterator[Leg]:
+        return iter(self._legs.values())
 
     def add(self, leg: Leg) -> None:
         """From now on requests in this dialog find the leg."""

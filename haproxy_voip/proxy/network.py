@@ -38,13 +38,9 @@ class Network:
     """Flows, sent-by values and contacts; which backend an address is; framers of open streams."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
-        self._listeners = config.proxy.sip.listen
-        self._endpoints = config.sip_endpoints
-        self._by_address = {endpoint.address: name for name, endpoint in self._endpoints.items()}
-        self._by_host = _hosts_of_one_backend(self._endpoints)
+        self.former: dict[Endpoint, None] = {}  # UDP listeners that were removed and are still spoken over
+        self._know(config, config.sip_endpoints)
         self._framers: dict[int, StreamFramer] = {}
-        self._max_streams = config.limits.max_connections + OWN_STREAMS * len(config.backends)
         self._backend_flows: dict[str, Flow] = {}
         self._large_flows: dict[str, Flow] = {}  # to UDP backends, for requests that do not fit into a datagram
         self._no_tcp_until: dict[str, float] = {}
@@ -53,7 +49,46 @@ class Network:
         self._never_opened = 0  # the last connection that could not be made
         self._opened = 0
         self._sent_by: dict[tuple[Transport, Address], str] = {}
+
+    def reconfigure(self, config: Config, leaving: list[str]) -> None:
+        """Be this from now on; where those that leave are stays known.
+
+        What was written of us on a flow before is written on it again: whoever knows us by it shall not be confused.
+        """
+        listen = config.proxy.sip.listen
+        removed = [one for one in self._listeners if one not in listen and one.transport is Transport.UDP]
+        kept = {**self.former, **dict.fromkeys(removed)}
+        self.former = {endpoint: None for endpoint in kept if endpoint not in listen}
+        self._know(config, {name: self._endpoints[name] for name in leaving} | config.sip_endpoints)
+
+    def forget(self, backend: str) -> list[Close]:
+        """Nothing is left of a backend that was removed."""
+        flows = [known.pop(backend, None) for known in (self._backend_flows, self._large_flows)]
+        self._no_tcp_until.pop(backend, None)
+        endpoints = {name: self._endpoints[name] for name in self._backends if name != backend}
+        self._know(self._config, endpoints)
+        return [Close(flow) for flow in flows if flow is not None and flow.connection in self._framers]
+
+    def forget_trunk(self, trunk: str) -> None:
+        """It is elsewhere from now on, or nowhere; a connection that is up ends when it is not needed any more."""
+        self._backend_flows.pop(trunk, None)
+
+    def _know(self, config: Config, backends: Mapping[str, Endpoint]) -> None:
+        self._config = config
+        self._listeners = config.proxy.sip.listen
+        self._backends = list(backends)
+        self._endpoints = {**backends, **config.trunk_endpoints}
+        self._by_address = {endpoint.address: name for name, endpoint in backends.items()}
+        self._by_host = _hosts_of_one_backend(backends)
+        # Over UDP a trunk is sent datagrams, however large: few carriers take connections as well.
+        self._trunk_hosts = {
+            endpoint.address.host: name
+            for name, endpoint in config.trunk_endpoints.items()
+            if endpoint.transport is not Transport.UDP
+        }
+        self._max_streams = config.limits.max_connections + OWN_STREAMS * len(self._endpoints)
         self.own_hosts = _own_hosts(config)
+        self.backend_hosts = tuple(dict.fromkeys(endpoint.address.host for endpoint in backends.values()))
 
     # -- who is who ---------------------------------------------------------------------------------
 
@@ -61,8 +96,12 @@ class Network:
         """The backend that sends from here, or None for a client. Streams come from ports of their own."""
         return self._by_address.get(remote) or self._by_host.get(remote.host)
 
+    def _streams_to(self, flow: Flow) -> str | None:
+        """The backend or trunk that a stream with this peer is of, which may be opened anew."""
+        return self.backend_at(flow.remote) or self._trunk_hosts.get(flow.remote.host)
+
     def endpoint(self, backend: str) -> Endpoint:
-        """Where the backend is told to listen."""
+        """Where the backend, or trunk, is told to listen."""
         return self._endpoints[backend]
 
     # -- what we write of ourselves -----------------------------------------------------------------
@@ -108,7 +147,7 @@ class Network:
     # -- the way to a backend -----------------------------------------------------------------------
 
     def to_backend(self, backend: str) -> Flow:
-        """The flow to this backend; a stream is opened when something is first sent on it (`way`).
+        """The flow to this backend, or trunk; a stream is opened when something is first sent on it (`way`).
 
         Raises NoListener when no listener of ours fits its transport and address family.
         """
@@ -129,7 +168,7 @@ class Network:
         large datagram arrives in fragments, if at all, where a connection never does.
         """
         # A stream a backend opened is of a port of its own.
-        backend = self.backend_at(flow.remote) if flow.connection else self._by_address.get(flow.remote)
+        backend = self._streams_to(flow) if flow.connection else self._by_address.get(flow.remote)
         if backend is None:
             return flow, []
         if not flow.connection and _size(request) + VIA_BYTES > MAX_DATAGRAM:
@@ -141,7 +180,7 @@ class Network:
 
         To a backend whose connection ended it goes over another one; a client would not be listening.
         """
-        backend = None if flow.connection in self._framers else self.backend_at(flow.remote)
+        backend = None if flow.connection in self._framers else self._streams_to(flow)
         return (flow, []) if backend is None or not flow.connection else self._usable(flow, backend)
 
     def _usable(self, flow: Flow, backend: str) -> tuple[Flow, list[Open]]:

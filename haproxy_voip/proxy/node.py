@@ -33,6 +33,7 @@ from haproxy_voip.proxy.events import (
     NodeEvent,
     ProbeRefused,
     ProbeReply,
+    Reconfigured,
     RelayInUse,
     StreamProbeReply,
     TlsStarted,
@@ -43,12 +44,15 @@ from haproxy_voip.proxy.isolation import apart, ended
 from haproxy_voip.proxy.leg import Legs
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.reception import Parts, Reception
+from haproxy_voip.proxy.reconfiguration import Reconfiguration
 from haproxy_voip.proxy.registrar import Registrar
 from haproxy_voip.proxy.relay_reports import RelayReports
 from haproxy_voip.proxy.shared import Output, Owner, Shared
 from haproxy_voip.proxy.subscriptions import Subscriptions
 from haproxy_voip.proxy.together import Together
 from haproxy_voip.proxy.topology import Topology
+from haproxy_voip.proxy.trunk_registration import TrunkRegistrations
+from haproxy_voip.proxy.trunks import Trunks
 from haproxy_voip.proxy.upstream import Upstream
 from haproxy_voip.rtp.ports import PortPool
 from haproxy_voip.sip.bindings import Bindings
@@ -88,8 +92,7 @@ class Node:
     ) -> None:
         network = Network(config)
         legs = Legs()
-        hosts = tuple(dict.fromkeys(endpoint.address.host for endpoint in config.sip_endpoints.values()))
-        topology = Topology(config.proxy.domain, network.own_hosts, hosts, legs)
+        topology = Topology(config.proxy.domain, network.own_hosts, network.backend_hosts, legs)
         callers = _callers(users[1])
         authentication = Authentication(users[0], callers, chance, epoch_offset, config.proxy.digest)
         ports = PortPool(config.media.ports.low, config.media.ports.high, config.media.quarantine)
@@ -105,13 +108,22 @@ class Node:
         self._subscriptions = Subscriptions(self._shared)
         self._inquiries = Inquiries(self._shared, self._subscriptions, self._doubt, lambda: self.backends.eligible)
         self._registrar = Registrar(self._shared, self._upstream)
-        self._reception = Reception(
-            self._shared,
-            Parts(self.backends, self._registrar, self._calls, self._inquiries, self._subscriptions, self._upstream),
+        trunks = Trunks(config.trunks, chance)
+        self._trunks = TrunkRegistrations(self._shared, trunks, now)
+        parts = Parts(
+            self.backends,
+            self._registrar,
+            self._calls,
+            self._inquiries,
+            self._subscriptions,
+            self._upstream,
+            trunks,
         )
+        self._reception = Reception(self._shared, parts)
         self._evacuation = Evacuation(
             self._shared, self.backends, self._calls, self._inquiries, self._subscriptions, self._upstream
         )
+        self._reconfiguration = Reconfiguration(self._shared, parts, self._evacuation)
         self._admin = Admin(
             self._shared,
             self.backends,
@@ -122,6 +134,7 @@ class Node:
             self._subscriptions,
         )
         self._relay_reports = RelayReports(self._shared, self._calls, self.backends, self._judged)
+        self._admin.trunks = self._trunks
         if self.chat is not None:
             self._admin.chat = ChatAdmin(self.chat.shared)
         self._together: Together | None = None
@@ -199,6 +212,7 @@ class Node:
             ),
             RelayInUse: self._relay_in_use,
             **self._relay_reports.takers(),
+            Reconfigured: self._reconfigured,
             Command: self._command,
         }
 
@@ -324,8 +338,20 @@ class Node:
         self._admin.relay = event
         return []
 
+    def _reconfigured(self, event: Reconfigured, now: float) -> list[Output]:
+        outputs = self._reconfiguration.take(event, now) + self._trunks.reconfigured(event.config.trunks, now)
+        if self.chat is not None:
+            outputs += self.chat.reconfigured(event.config, now)
+        if event.users is not None:
+            self.replace_users(*event.users)
+        return outputs
+
     def _command(self, event: Command, now: float) -> list[Output]:
         return self._admin.command(event, now)
+
+    def leave(self, now: float) -> list[Output]:
+        """The process is about to end: carriers are told. `Left` comes when that is done; calls are not touched."""
+        return self._trunks.leave(now)
 
     @property
     def bindings(self) -> Bindings:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from haproxy_voip.proxy.claims import HIDDEN
 from haproxy_voip.proxy.leg import Side
 
 if TYPE_CHECKING:
@@ -44,11 +45,13 @@ class Heard(Protocol):
 
 def conversations(calls: Iterable[Call], heard: Heard) -> Evidence:
     """Each call that has a partner -> that partner, both ways."""
-    answered = [call for call in calls if call.answered_at is not None]
+    every = list(calls)
+    answered = [call for call in every if call.answered_at is not None]
     certain = [*_by_media(answered, heard), *_by_address(answered), *_by_token(answered)]
     # Whoever such evidence names is not judged by names, even where it contradicts itself.
     named = dict.fromkeys(call for pair in certain for call in pair)
-    by_names = _by_names([call for call in answered if call not in named], heard)
+    unnamed = [call for call in answered if call not in named]
+    by_names = _by_names(unnamed, heard, _borne_twice(every))
     return _mutual(certain) | by_names
 
 
@@ -93,7 +96,15 @@ def _by_token(calls: list[Call]) -> list[tuple[Call, Call]]:
     ]
 
 
-def _by_names(calls: list[Call], heard: Heard) -> Evidence:
+def _borne_twice(calls: list[Call]) -> set[str]:
+    """Names that prove nothing: a carrier's caller, who may show any, bears what a phone is called, or none at all."""
+    callers = [call for call in calls if call.callee.side is Side.BACKEND]
+    strangers = {call.caller_name for call in callers if call.trunk is not None}
+    phones = {call.caller_name for call in callers if call.trunk is None}
+    return (strangers & phones) | {name for name in strangers if name.lower() in HIDDEN}
+
+
+def _by_names(calls: list[Call], heard: Heard, twice: set[str]) -> Evidence:
     """Pairs of a call from a client and one to a client that can only mean each other."""
     waiting: dict[tuple[str, str], list[Call]] = {}
     for call in calls:
@@ -105,7 +116,7 @@ def _by_names(calls: list[Call], heard: Heard) -> Evidence:
         fitting = waiting.get((call.caller_name, call.callee.name), []) if from_client else []
         found += [(call, other) for other in fitting if _together(call, other) and not _denied(call, other, heard)]
     pairs = _mutual(found)
-    doubtful = {call.caller_name for call in calls if call not in pairs}
+    doubtful = {call.caller_name for call in calls if call not in pairs} | twice
     return {call: other for call, other in pairs.items() if call.caller_name not in doubtful}
 
 

@@ -8,7 +8,6 @@ from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.media import SDP
 from haproxy_voip.proxy.shared import Shared
-from haproxy_voip.proxy.topology import TOKEN_HEADER
 from haproxy_voip.sip.message import Request, Response, header, response_to
 from haproxy_voip.sip.sdp import Description, parse
 from haproxy_voip.sip.sdp.narrowing import answering, narrowed
@@ -27,7 +26,7 @@ def again(shared: Shared, call: Call, callee: Invitation, incoming: Incoming, co
     for item in shared.topology.carried(incoming.request, incoming.hidden):
         if item[0] not in OF_THE_FIRST_INVITE:
             request.headers.append(item)
-    request.add(TOKEN_HEADER, call.token)
+    request.headers.extend(callee.marks(call.token))
     terms = call.session.terms(Side.CLIENT)
     if terms is not None:
         request.set("session-expires", terms)

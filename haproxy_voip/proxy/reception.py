@@ -20,6 +20,7 @@ from haproxy_voip.proxy.network import WILDCARDS, NoListener
 from haproxy_voip.proxy.registrar import Registrar
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.subscriptions import Subscriptions
+from haproxy_voip.proxy.trunks import Trunk, Trunks
 from haproxy_voip.proxy.upstream import Upstream
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import Header, Request, header, response_to
@@ -47,18 +48,16 @@ class Parts:
     inquiries: Inquiries
     subscriptions: Subscriptions
     upstream: Upstream
+    trunks: Trunks
 
 
 class Reception:
     """Receives requests from the transaction layer."""
 
     def __init__(self, shared: Shared, parts: Parts) -> None:
-        listeners = shared.config.proxy.sip.listen
         self._shared = shared
         self._parts = parts
         self._below_domain = f".{shared.config.proxy.domain.lower()}"
-        # What of our addresses a phone knows is unknown to us where a listener has them all.
-        self._any_address = any(listener.address.host in WILDCARDS for listener in listeners)
 
     def request(self, received: RequestReceived, now: float) -> list[Output]:
         """Take a request; a peer's mistake is answered with what the error carries."""
@@ -124,6 +123,8 @@ class Reception:
         leg.dialog.accepts(request)
         if leg.side is Side.CLIENT:
             leg.flow = flow
+            self._parts.trunks.refuse_client(request)
+        if not leg.trusted:
             _drop_assertions(request)
         leg.dialog.refresh_target(request)
         if isinstance(leg.bridge, Call):
@@ -142,15 +143,33 @@ class Reception:
         if request.method == "OPTIONS" and not request.request_uri.user:
             return self._options(transaction, now)
         self._check_hops(request)
+        trunk = self._parts.trunks.calling(request, flow)
+        if trunk is not None:
+            return self._from_trunk(trunk, transaction, request, now)
         user = self._shared.authentication.check(request, flow, now)
         if isinstance(user, Challenged):
             outputs = self._shared.refuse(transaction, user.status, now, user.headers)
             return outputs if user.fact is None else [*outputs, user.fact]
+        self._parts.trunks.refuse_client(request)
         self._check_domain(request)
         if request.method == "REGISTER":
             return self._parts.registrar.register(user, transaction, flow, now)
         _drop_assertions(request)
         return self._from_client(user, transaction, request, now)
+
+    def _from_trunk(self, trunk: Trunk, transaction: ServerTransaction, request: Request, now: float) -> list[Output]:
+        """A carrier's call: by its address it is believed as a backend is, and for a number that backends know."""
+        self._parts.trunks.refuse_client(request)
+        try:
+            backend = self._parts.backends.pool.choose()
+        except NoBackend as error:
+            raise MessageError(str(error), status=503) from None
+        hidden = self._shared.topology.hidden(Side.CLIENT, _hosts(request, transaction.flow))
+        incoming = Incoming(transaction, request, transaction.flow, hidden)
+        target = Invitation.from_trunk(self._shared, backend, trunk, request)
+        return self._parts.upstream.before_call(
+            self._parts.registrar.bindings.of(target.name), backend, lambda at: self._invite(incoming, target, at), now
+        )
 
     def _from_client(self, user: str, transaction: ServerTransaction, request: Request, now: float) -> list[Output]:
         hidden = self._shared.topology.hidden(Side.CLIENT, _hosts(request, transaction.flow))
@@ -176,7 +195,10 @@ class Reception:
             return self._shared.refuse(incoming.transaction, error.status, now, error.headers)
 
     def _from_backend(self, backend: str, transaction: ServerTransaction, request: Request, now: float) -> list[Output]:
-        """For a contact of ours: its user part is the token of a client's contact."""
+        """For a contact of ours, whose user part is the token of a client's contact, or for a number over a trunk."""
+        trunk = self._parts.trunks.meant(request.request_uri)
+        if trunk is not None:
+            return self._to_trunk(trunk, backend, transaction, request, now)
         binding = self._parts.registrar.bindings.get(request.request_uri.user or "")
         if request.method == "OPTIONS" and not request.request_uri.user:
             return self._options(transaction, now)
@@ -191,11 +213,27 @@ class Reception:
         hidden = self._shared.topology.hidden(Side.BACKEND, ())
         if request.method != "INVITE":
             return self._parts.inquiries.ask(transaction, hidden, target, now)
-        if not self._parts.backends.detectors[backend].up:
-            # It slept, or is cut off one way. What it had to do went on elsewhere; the phone would ring twice.
-            raise MessageError(f"{backend} counts as down", status=480)
+        self._require_up(backend)
         self._parts.upstream.active(binding.aor, now)
         return self._parts.calls.invite(Incoming(transaction, request, transaction.flow, hidden), target, now)
+
+    def _to_trunk(
+        self, trunk: Trunk, backend: str, transaction: ServerTransaction, request: Request, now: float
+    ) -> list[Output]:
+        if request.method == "OPTIONS":
+            return self._options(transaction, now)
+        if request.method != "INVITE":
+            raise MessageError("trunks take calls only", status=405, headers=(header("Allow", "INVITE, OPTIONS"),))
+        self._check_hops(request)
+        self._require_up(backend)
+        target = Invitation.to_trunk(self._shared, backend, trunk, request)
+        hidden = self._shared.topology.hidden(Side.BACKEND, ())
+        return self._parts.calls.invite(Incoming(transaction, request, transaction.flow, hidden), target, now)
+
+    def _require_up(self, backend: str) -> None:
+        if not self._parts.backends.detectors[backend].up:
+            # It slept, or is cut off one way. What it had to do went on elsewhere; the callee would ring twice.
+            raise MessageError(f"{backend} counts as down", status=480)
 
     def _options(self, transaction: ServerTransaction, now: float) -> list[Output]:
         """About ourselves (RFC 3261 section 11)."""
@@ -221,7 +259,9 @@ class Reception:
     def _serves(self, host: str) -> bool:
         if host in self._shared.network.own_hosts or host.endswith(self._below_domain):
             return True
-        return self._any_address and _is_address(host)
+        # What of our addresses a phone knows is unknown to us where a listener has them all.
+        listen = self._shared.config.proxy.sip.listen
+        return _is_address(host) and any(endpoint.address.host in WILDCARDS for endpoint in listen)
 
     def _check_extensions(self, request: Request, names: tuple[str, ...] = ("require", "proxy-require")) -> None:
         """RFC 3261 section 8.2.2.3 and 16.3 step 5."""

@@ -6,6 +6,7 @@ refresh never waits for them.
 
 from __future__ import annotations
 
+from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.address import Flow
 from haproxy_voip.proxy.facts import Registered, Unregistered
 from haproxy_voip.proxy.isolation import apart
@@ -23,22 +24,20 @@ class Registrar:
     """Takes REGISTER requests of authenticated users. A binding's `aor` is the plain user name here."""
 
     def __init__(self, shared: Shared, upstream: Upstream) -> None:
-        timers, limits = shared.config.timers, shared.config.limits
         self._shared = shared
         self._upstream = upstream
-        self._rules = RegistrationRules(
-            min_expires=int(timers.min_expires),
-            max_expires=int(timers.max_expires),
-            default_expires=int(timers.default_expires),
-            max_contacts=limits.max_contacts,
-        )
-        self.bindings = Bindings(self._rules, shared.chance, limits.max_registrations)
+        self.bindings = Bindings(_rules(shared.config), shared.chance, shared.config.limits.max_registrations)
         self.keepalives = Keepalives(shared)
+
+    def reconfigured(self) -> None:
+        """Timers and limits may be others; what is registered stays as long as it was granted."""
+        config = self._shared.config
+        self.bindings.limit(_rules(config), config.limits.max_registrations)
 
     def register(self, user: str, transaction: ServerTransaction, flow: Flow, now: float) -> list[Output]:
         """Apply a REGISTER of this user. Raises MessageError; nothing is changed then."""
         request = transaction.request
-        registration = read_registration(request, flow, self._rules)
+        registration = read_registration(request, flow, self.bindings.rules)
         registration.aor = user
         change = self.bindings.register(registration, now)
         self._shared.alarms.set(self, self.bindings.deadline)
@@ -83,3 +82,12 @@ class Registrar:
         """
         if not self.reachable(binding):
             raise MessageError(f"the connection of {binding.aor} is lost", status=430 if binding.reg_id else 480)
+
+
+def _rules(config: Config) -> RegistrationRules:
+    return RegistrationRules(
+        min_expires=int(config.timers.min_expires),
+        max_expires=int(config.timers.max_expires),
+        default_expires=int(config.timers.default_expires),
+        max_contacts=config.limits.max_contacts,
+    )

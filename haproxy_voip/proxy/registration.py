@@ -12,6 +12,7 @@ from haproxy_voip.sip.bindings import Binding
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import Request, Response, header
 from haproxy_voip.sip.transactions import ClientTransaction
+from haproxy_voip.sip.uri import Uri
 
 # What we ask for. Long, because we notice by ourselves when a backend forgets: it was down.
 EXPIRES_SECONDS = 3600
@@ -196,9 +197,9 @@ class Registration:
             return self._done(response, now)
         reason = f"{status} {response.reason}"
         if status in OVERLOADED:
-            return [*self._line.overloaded(self, _retry_after(response), reason, now), *self._line.pump(now)]
+            return [*self._line.overloaded(self, retry_after(response), reason, now), *self._line.pump(now)]
         self._line.pace.dropped(self)
-        least = _min_expires(response)
+        least = min_expires(response)
         if status == 423 and self._expires < least <= EXPIRES_MAX and self._asked_for:
             self._expires = least
             return self._line.hurry(self, now)
@@ -224,7 +225,9 @@ class Registration:
     def _done(self, response: Response, now: float) -> list[Output]:
         self._line.took(self, now - self._sent_at)
         self._wait, self._refused_wait, self._told = RETRY_FIRST, REFUSED_FIRST, None
-        granted = self._granted(response) if self._asked_for else 0.0
+        granted = 0.0
+        if self._asked_for:
+            granted = granted_to(response, lambda uri: uri.user == self.binding.key, self._expires)
         self.until = now + granted if granted else None
         self.held = self._asked_for and self.wanted and granted > 0
         if self.held:
@@ -252,29 +255,31 @@ class Registration:
         self._told = reason
         return [RegistrationRefused(self._line.backend, self.binding.aor, reason, wait), *outputs]
 
-    def _granted(self, response: Response) -> float:
-        """How long the backend keeps it: our contact's expires, else the header (RFC 3261 section 10.2.4)."""
-        try:
-            for contact in response.contacts:
-                expires = contact.param("expires")
-                if contact.uri.user == self.binding.key and expires is not None and expires.isdigit():
-                    return float(expires)
-            return float(self._expires if response.expires is None else response.expires)
-        except MessageError:
-            return float(self._expires)
-
     def _release(self, now: float) -> list[Output]:
         """Nothing more is to be waited for."""
         callers, self._callers = self._callers, []
         return [output for caller in callers for output in caller.go_on(now)]
 
 
-def _min_expires(response: Response) -> int:
+def granted_to(response: Response, ours: Callable[[Uri], bool], asked: int) -> float:
+    """How long the registrar keeps it: our contact's expires, else the header (RFC 3261 section 10.2.4)."""
+    try:
+        for contact in response.contacts:
+            expires = contact.param("expires")
+            if not contact.star and ours(contact.uri) and expires is not None and expires.isdigit():
+                return float(expires)
+        return float(asked if response.expires is None else response.expires)
+    except MessageError:
+        return float(asked)
+
+
+def min_expires(response: Response) -> int:
+    """What a 423 asks for at least; 0 when it does not say."""
     value = response.get("min-expires") or ""
     return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0
 
 
-def _retry_after(response: Response) -> float | None:
+def retry_after(response: Response) -> float | None:
     """RFC 3261 section 20.33: seconds, perhaps with a comment and parameters."""
     digits = (response.get("retry-after") or "").partition(";")[0].partition("(")[0].strip()
     return float(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.address import Flow
@@ -14,7 +14,7 @@ from haproxy_voip.core.effects import Send
 from haproxy_voip.proxy.authentication import Authentication
 from haproxy_voip.proxy.effects import NodeEffect
 from haproxy_voip.proxy.facts import NodeFact
-from haproxy_voip.proxy.leg import Leg, Legs
+from haproxy_voip.proxy.leg import Leg, Legs, Side
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.topology import Topology
 from haproxy_voip.rtp.ports import PortPool
@@ -31,6 +31,9 @@ from haproxy_voip.sip.transactions import (
     TransactionOutput,
     Transactions,
 )
+
+if TYPE_CHECKING:
+    from haproxy_voip.proxy.bridge import Bridge
 
 Output = NodeEffect | NodeFact
 
@@ -110,9 +113,15 @@ class Shared:
         response = response_to(request, status, reason or REASON_PHRASES.get(status), tag, headers)
         return self.answer(transaction, response, now)
 
-    def answer_challenge(self, response: Response, request: Request, user: str) -> Header | None:
-        """The header that answers a backend's challenge for this user of ours, or None when we cannot."""
-        return self.authentication.answer(response, request, user)
+    def answer_challenge(self, response: Response, request: Request, asked: Bridge, side: Side) -> Header | None:
+        """The header that answers a challenge from this side of a call, or None when we cannot.
+
+        To a backend we are our client's user, to a carrier our account there; for a carrier we are nobody anywhere.
+        """
+        if asked.trunk is None:
+            return self.authentication.answer(response, request, asked.user)
+        account = asked.trunk.account if side is Side.CLIENT else None
+        return None if account is None else account.answer(response, request)
 
     def send_ack(self, leg: Leg, cseq: int, headers: Sequence[Header] = (), body: bytes = b"") -> list[Output]:
         """Acknowledge a 2xx on this leg, and remember how (RFC 3261 section 13.2.2.4)."""

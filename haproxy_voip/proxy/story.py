@@ -37,7 +37,10 @@ def party(call: Call, side: Side) -> str:
 def started(call: Call, incoming: Incoming) -> list[CallStarted | CallFact]:
     """An INVITE was taken for forwarding."""
     side = call.callee.side.other
-    begun = CallStarted(call.token, call.caller_name, call.callee.name, call.backend, side is Side.CLIENT, call.origin)
+    trunk = None if call.trunk is None else call.trunk.name
+    begun = CallStarted(
+        call.token, call.caller_name, call.callee.name, call.backend, side is Side.CLIENT, call.origin, trunk
+    )
     return [begun, dialog(call, side, incoming.request, incoming.flow)]
 
 

@@ -51,6 +51,11 @@ class Subscription:
         self.over = False
         self._expires_at = 0.0
 
+    @property
+    def trunk(self) -> None:
+        """There are none with trunks."""
+        return None
+
     # -- making it ----------------------------------------------------------------------------------
 
     def begin(self, flow: Flow, hidden: tuple[str, ...]) -> None:

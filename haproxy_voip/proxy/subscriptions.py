@@ -6,6 +6,7 @@ first NOTIFY carries the full state into it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from haproxy_voip.cluster.decisions import Decision, Thing, decide
@@ -40,7 +41,7 @@ class Subscriptions:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._by_backend: dict[str, dict[Subscription, None]] = {backend.name: {} for backend in shared.config.backends}
+        self._by_backend: defaultdict[str, dict[Subscription, None]] = defaultdict(dict)
         self._asked: dict[Key, Asked] = {}
         self._keys: dict[Subscription, Key] = {}
         self._renewals: dict[Subscription, Renewal] = {}
@@ -126,6 +127,14 @@ class Subscriptions:
         self._by_backend[subscription.backend].pop(subscription, None)
         self.settled(subscription)
         self._abandon_renewal(subscription)
+
+    def on(self, backend: str) -> int:
+        """How many are there."""
+        return len(self._by_backend[backend])
+
+    def drop(self, backend: str) -> None:
+        """It was removed, and nothing is there."""
+        self._by_backend.pop(backend, None)
 
     # -- failover -----------------------------------------------------------------------------------
 

@@ -21,13 +21,15 @@ from haproxy_voip.sip.message import Header, Message, header
 # Put into the INVITE to a backend, and found in its INVITE to the callee where the backend is a proxy: then the two
 # calls are one conversation (pairing.py). It crosses no further.
 TOKEN_HEADER = "x-haproxy-voip-call"
+# Put into the INVITE to a backend: the trunk that it came over. A client's own header of this name goes no further.
+TRUNK_HEADER = "x-haproxy-voip-trunk"
 # These belong to one hop or one dialog; each leg writes its own.
 OF_ONE_LEG = frozenset(
     {
         "via", "from", "to", "call-id", "cseq", "contact", "route", "record-route", "max-forwards", "content-length",
         "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",
         "proxy-authentication-info", "proxy-require", "path", "service-route", "rseq", "rack", "flow-timer",
-        "p-associated-uri", "identity", TOKEN_HEADER,
+        "p-associated-uri", "identity", TOKEN_HEADER, TRUNK_HEADER,
     }
 )  # fmt: skip
 DIALOG_NAMES = frozenset({"replaces", "refer-to", "target-dialog", "join"})
@@ -54,8 +56,12 @@ class Topology:
 
     def __init__(self, domain: str, own_hosts: frozenset[str], backend_hosts: tuple[str, ...], legs: Legs) -> None:
         self.domain = domain
-        self._own = own_hosts
         self._legs = legs
+        self.relocate(own_hosts, backend_hosts)
+
+    def relocate(self, own_hosts: frozenset[str], backend_hosts: tuple[str, ...]) -> None:
+        """These are our hosts and those of backends from now on."""
+        self._own = own_hosts
         self._backend_hosts = tuple(host for host in backend_hosts if host not in own_hosts)
         self._local_hosts = own_hosts | set(backend_hosts)
 
@@ -67,14 +73,17 @@ class Topology:
         telling = [host for host in dict.fromkeys(hosts) if "." in host or ":" in host]
         return tuple([host for host in telling if host not in self._local_hosts])
 
-    def carried(self, message: Message, hide: tuple[str, ...], trusted: bool = True) -> list[Header]:
+    def carried(
+        self, message: Message, hide: tuple[str, ...], trusted: bool = True, inside: bool = False
+    ) -> list[Header]:
         """The headers that cross, translated where they must be.
 
         RFC 3325 section 5: who is not trusted cannot assert an identity, and one that shall be private is told to
-        nobody outside.
+        nobody outside. `inside`: the recipient is a carrier, which needs the identity and keeps it private.
         """
         kept: list[Header] = []
-        private = not trusted or "id" in (message.get("privacy") or "").lower().replace(" ", "").split(";")
+        secret = "id" in (message.get("privacy") or "").lower().replace(" ", "").split(";")
+        private = not trusted or (secret and not inside)
         for item in message.headers:
             name = item[0]
             if name in OF_ONE_LEG or (private and name in ASSERTED):
@@ -106,8 +115,8 @@ class Topology:
                 body = _host_pattern(host).sub(self.domain, text).encode("utf-8", "surrogateescape")
         return body
 
-    def identity(self, party: NameAddr, user: str | None = None) -> str:
-        """A From or To of ours without tag: display name and user as they came, in our domain.
+    def identity(self, party: NameAddr, user: str | None = None, domain: str | None = None) -> str:
+        """A From or To of ours without tag: display name and user as they came, in our domain, or in `domain`.
 
         Foreign domains stay; `user` replaces an opaque user part by the name people know.
         """
@@ -115,7 +124,7 @@ class Topology:
         host = uri.host
         name = user if user is not None else uri.user
         if user is not None or host in self._local_hosts or _is_literal(host):
-            host = self.domain
+            host = domain or self.domain
         phone = ";user=phone" if uri.param("user") == "phone" else ""
         text = f"<sip:{name}@{bracketed(host)}{phone}>" if name else f"<sip:{bracketed(host)}>"
         if not uri.is_sip:

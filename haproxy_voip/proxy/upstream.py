@@ -9,6 +9,7 @@ A backend that was down may have kept what it knew. What it shall not know any m
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -38,19 +39,30 @@ class Loan:
         return self.home.return_loan(self.binding, self.backend, now)
 
 
+class Lines(dict[str, Line]):
+    """By backend; one that is new gets its own."""
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__()
+        self._shared = shared
+
+    def __missing__(self, backend: str) -> Line:
+        line = self[backend] = Line(self._shared, backend)
+        return line
+
+
 class Upstream:
     """All our registrations. `targets` tells the backends that shall hold them."""
 
     def __init__(self, shared: Shared, targets: Callable[[], list[str]]) -> None:
-        names = [backend.name for backend in shared.config.backends]
         self._shared = shared
         self._targets = targets
         self._made: dict[Binding, dict[str, Registration]] = {}
         self._by_user: dict[str, dict[Binding, None]] = {}
-        self._strays: dict[str, list[Registration]] = {name: [] for name in names}
+        self._strays: defaultdict[str, list[Registration]] = defaultdict(list)
         self._active_at: dict[str, float] = {}
-        self._lines = {name: Line(shared, name) for name in names}
-        self._there: dict[str, bool] = dict.fromkeys(names, False)  # whether it can be asked for anything
+        self._lines = Lines(shared)
+        self._there: defaultdict[str, bool] = defaultdict(bool)  # whether it can be asked for anything
 
     # -- clients come and go ------------------------------------------------------------------------
 
@@ -118,6 +130,19 @@ class Upstream:
         for registration in self._at(backend):
             outputs += registration.unwant(now)
         return outputs + self._lines[backend].pump(now)
+
+    def busy(self, backend: str) -> bool:
+        """Whether it is asked for something, or about to be."""
+        return self._there[backend] and bool(len(self._lines[backend]) or self._lines[backend].pace.in_flight)
+
+    def drop(self, backend: str, now: float) -> list[Output]:
+        """It was removed, and is asked for nothing any more; what it believes expires there."""
+        outputs = self.went(backend, now)
+        for made in self._made.values():
+            made.pop(backend, None)
+        for table in (self._strays, self._lines, self._there):
+            table.pop(backend, None)
+        return outputs
 
     # -- calls --------------------------------------------------------------------------------------
 

@@ -23,19 +23,32 @@ class PortPool:
     A pair given back rests for `quarantine` seconds: what its last peer still sends must not reach the next call.
     """
 
-    __slots__ = ("_broken", "_free", "_quarantine", "_resting", "_taken")
+    __slots__ = ("_broken", "_free", "_ours", "_quarantine", "_resting", "_taken")
 
     def __init__(self, low: int, high: int, quarantine: float) -> None:
         """Raises ValueError when there is not one pair between 1 and 65535."""
-        first = low + low % 2
-        if not 0 < low <= high <= 65535 or first + 1 > high:
-            raise ValueError(f"{low}-{high} holds no pair of an even and the next odd port")
-        self._free = deque(range(first, high, 2))
+        self._ours = _pairs(low, high)
+        self._free = deque(self._ours)
         self._taken: set[int] = set()
         # Each in the order of its times, because each has one duration only.
         self._resting: deque[tuple[float, int]] = deque()
         self._broken: deque[tuple[float, int]] = deque()
         self._quarantine = quarantine
+
+    def resize(self, low: int, high: int, quarantine: float) -> None:
+        """Give others from now on; those that are taken stay so until they are given back. Raises ValueError.
+
+        What rests already rests as long as it was to, and what comes behind it no less.
+        """
+        self._quarantine = quarantine
+        ours = _pairs(low, high)
+        if ours == self._ours:
+            return
+        self._ours = ours
+        elsewhere = self._taken | {port for _, port in (*self._resting, *self._broken)}
+        free = [port for port in self._free if port in ours]
+        known = elsewhere.union(free)
+        self._free = deque([*free, *(port for port in ours if port not in known)])
 
     def take(self, now: float) -> int:
         """An even port that nobody uses. Raises NoPorts."""
@@ -73,4 +86,13 @@ class PortPool:
     def _release(self, now: float) -> None:
         for waiting in (self._resting, self._broken):
             while waiting and waiting[0][0] <= now:
-                self._free.append(waiting.popleft()[1])
+                port = waiting.popleft()[1]
+                if port in self._ours:
+                    self._free.append(port)
+
+
+def _pairs(low: int, high: int) -> range:
+    first = low + low % 2
+    if not 0 < low <= high <= 65535 or first + 1 > high:
+        raise ValueError(f"{low}-{high} holds no pair of an even and the next odd port")
+    return range(first, high, 2)

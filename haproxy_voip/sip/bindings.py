@@ -67,6 +67,10 @@ class Bindings:
         self._by_aor: dict[str, list[Binding]] = {}
         self._alarms: list[tuple[float, str, Binding]] = []
 
+    def limit(self, rules: RegistrationRules, most: int) -> None:
+        """Take these from the next REGISTER on; what is there already stays."""
+        self.rules, self._most = rules, most
+
     def __len__(self) -> int:
         return len(self._by_key)
 

@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from haproxy_voip.cluster.detector import SEVERAL_CALLS, TOGETHER_SECONDS, Signal
+from haproxy_voip.cluster.detector import SEVERAL_CALLS, Signal
+from haproxy_voip.cluster.suspicion import TOGETHER_SECONDS
 from tests.cluster.watched import TIMING, World, world_up
 
 # From the last packet of a backend to the event that tells of its silence: 60 ms, and up to one look of the relay.

@@ -67,3 +67,14 @@ def test_impossible_timing_is_refused() -> None:
         HealthTiming(fall=0)
     with pytest.raises(AssertionError):
         HealthTiming(downinter=-1.0)
+
+
+def test_other_counts_leave_the_verdict_and_forget_what_was_on_the_way() -> None:
+    counter = HealthCounter(rise=3, fall=2)
+    counter.passed()
+    counter.failed()
+    counter.retime(rise=1, fall=3)
+    assert counter.up and counter.settled
+    assert [counter.failed() for _ in range(3)] == [False, False, True]
+    counter.retime(rise=2, fall=2)
+    assert [counter.passed() for _ in range(2)] == [False, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -56,3 +57,26 @@ def asked(capsys: pytest.CaptureFixture[str]) -> Asked:
         return status, said.out, said.err
 
     return ask
+
+
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder with a short name: the control socket's is limited."""
+    return tmp_path_factory.mktemp("i")
+
+
+@pytest.fixture
+def flags(place: Path) -> tuple[str, ...]:
+    """Ports that are free, and a control socket of our own."""
+    ports = free_for_both(), free_for_both()
+    return ("--port", str(ports[0]), "--chat-port", str(ports[1]), "--control", f"{place}/c.sock")
+
+
+def free_for_both() -> int:
+    """A port that nobody has, neither for UDP nor for TCP."""
+    while True:
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            with contextlib.suppress(OSError):
+                udp.bind(tcp.getsockname())
+                return int(tcp.getsockname()[1])

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from haproxy_voip.configuration.fields import Field, fields_of
-from haproxy_voip.configuration.model import BackendConfig, BackendTlsConfig, Config, SipConfig
+from haproxy_voip.configuration.model import BackendConfig, Config, SipConfig
+from haproxy_voip.configuration.peers import BackendTlsConfig, TrunkConfig
 
 
 def everything(section: type) -> Iterator[Field]:
@@ -35,4 +36,9 @@ def test_a_section_under_a_name_does_not_repeat_it() -> None:
 
 def test_lists_are_told_from_single_values() -> None:
     assert [field.many for field in fields_of(SipConfig)] == [True]
-    assert {field.name for field in fields_of(Config) if field.many} == {"backends"}
+    assert {field.name for field in fields_of(Config) if field.many} == {"backends", "trunks"}
+
+
+def test_a_key_may_be_a_word_of_python() -> None:
+    [field] = [field for field in fields_of(TrunkConfig) if field.name == "from"]
+    assert (field.attribute, field.many, field.doc.startswith("Networks")) == ("from_", True, True)

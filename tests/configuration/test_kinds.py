@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,13 @@ from haproxy_voip.configuration.kinds import (
     Kind,
     Listener,
     Localpart,
+    Network,
     NewFile,
     PortRange,
     Ports,
     SecretFile,
     Socket,
+    Text,
     Whole,
     Wrong,
     written_duration,
@@ -46,6 +49,8 @@ KINDS: list[Kind] = [
     Localpart(),
     NewFile(),
     Socket(),
+    Network(),
+    Text(),
 ]
 GOOD = [
     (SECONDS, "100ms", 0.1),
@@ -61,6 +66,9 @@ GOOD = [
     (Domain(), "2001:DB8::1", "2001:db8::1"),
     (Host(), "2001:db8:0::1", "2001:db8::1"),
     (Host(wildcard=True), "::", "::"),
+    (Network(), "198.51.100.0/24", ip_network("198.51.100.0/24")),
+    (Network(), "2001:DB8::1", ip_network("2001:db8::1/128")),
+    (Text(), "s3cret: no quotes", "s3cret: no quotes"),
     (Listener(), "udp:[::1]:5060", Endpoint.parse("udp:[::1]:5060")),
     (Ports(), "20000 - 29999", PortRange(20000, 29999)),
     (File(), "users.yaml", Path("users.yaml")),
@@ -91,6 +99,13 @@ BAD = [
     (Host(), "pbx.example", "no IP address"),
     (Host(), "0.0.0.0", "nobody can send to 0.0.0.0"),
     (Host(), "[::1]", "no IP address"),
+    (Network(), "carrier.example", "no network"),
+    (Network(), "198.51.100.0/33", "no network"),
+    (Network(), "198.51.100.5/24", "bits behind its prefix; write 198.51.100.0/24, or the address alone"),
+    (Network(), "0.0.0.0/0", "is everybody"),
+    (Text(), "", "empty"),
+    (Text(), "a\r\nb", "cannot be printed"),
+    (Text(), "a" * 256, "too long"),
     (Listener(), "5060", "no transport"),
     (Listener(), "sctp:192.0.2.1:5060", "no transport"),
     (Listener(), "udp:pbx.example:5060", "no IP address"),

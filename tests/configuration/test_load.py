@@ -73,7 +73,7 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_lines(tmp_path: Path)
         "media: {ports: 20001-29999}\n"
         "balance: hash\n"
         "control: {}\n"
-        "trunks: {}\n"
+        "trunks: {carrier: {from: [10.0.0.0/8]}}\n"
     )
     assert mistakes(tmp_path, text) == [
         "x.yaml:1: proxy.sip.listen[1]: 'sctp:192.0.2.10:5060': 'sctp' is no transport; "
@@ -84,7 +84,7 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_lines(tmp_path: Path)
         "x.yaml:6: media.ports: 20001-29999 starts with an odd port, and RTP takes even ones; write 20002-29999",
         "x.yaml:7: balance: 'hash' is not supported yet; write failover",
         "x.yaml:8: control: takes a single value; write file name of a local socket",
-        "x.yaml:9: trunks: carriers and gateways are not supported yet; remove this section",
+        "x.yaml:9: trunks.carrier.address: missing; write address: `udp`, `tcp` or `tls`, then `:address:port`",
     ]
 
 
@@ -189,6 +189,25 @@ def test_one_value_that_cannot_be_had_is_a_mistake_at_its_place(tmp_path: Path, 
     with pytest.raises(ConfigErrors) as found:
         load_one(write(tmp_path, text), key)
     assert found.value.errors[0].line == 1
+
+
+def test_a_trunk_is_read_with_all_it_says(tmp_path: Path) -> None:
+    text = """\
+trunks:
+  carrier:
+    address: udp:198.51.100.5:5060
+    from: [198.51.100.0/24, "2001:db8:5::/48"]
+    register: {user: "4930555", password: "wire: yes", domain: sip.carrier.example, expires: 10m}
+    max_calls: 5
+  gateway: {address: tcp:10.0.0.9:5060}
+"""
+    listening = MINIMAL.replace("['udp:192.0.2.10:5060']", "['udp:192.0.2.10:5060', 'tcp:192.0.2.10:5060']")
+    carrier, gateway = loaded(tmp_path, listening + text).trunks
+    assert [str(network) for network in carrier.from_] == ["198.51.100.0/24", "2001:db8:5::/48"]
+    assert carrier.register is not None and carrier.register.password == "wire: yes"
+    assert (carrier.register.domain, carrier.register.expires, carrier.max_calls) == ("sip.carrier.example", 600.0, 5)
+    assert (gateway.from_, gateway.register, gateway.max_calls) == ((), None, 30)
+    assert "wire" not in repr(carrier)
 
 
 SECRET = MINIMAL.replace(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from haproxy_voip.configuration.replace import locked, replace_file
+from haproxy_voip.configuration.replace import locked, new_file, replace_file
 
 
 def mode(file: Path) -> int:
@@ -49,3 +49,24 @@ def test_a_second_writer_waits_for_the_first(tmp_path: Path) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_a_file_is_made_after_it_was_looked_at_and_not_in_the_place_of_another(tmp_path: Path) -> None:
+    file, seen = tmp_path / "new", []
+    new_file(file, "text", lambda there: seen.append((there.parent, there.read_text(), mode(there))), replace=False)
+    assert seen == [(tmp_path, "text", 0o600)] and file.read_text() == "text" and mode(file) == 0o600
+    with pytest.raises(FileExistsError):
+        new_file(file, "other", lambda there: None, replace=False)
+    file.chmod(0o644)
+    assert file.read_text() == "text"
+    new_file(file, "other", lambda there: None, replace=True)
+    assert (file.read_text(), mode(file)) == ("other", 0o600) and list(tmp_path.iterdir()) == [file]
+
+
+def test_what_is_found_bad_leaves_nothing(tmp_path: Path) -> None:
+    def refuse(there: Path) -> None:
+        raise ValueError(there.read_text())
+
+    with pytest.raises(ValueError, match="text"):
+        new_file(tmp_path / "new", "text", refuse, replace=False)
+    assert list(tmp_path.iterdir()) == []

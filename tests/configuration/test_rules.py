@@ -33,6 +33,12 @@ def chats_at(*endpoints: str) -> str:
     return "backends:\n" + "".join(f"  b{n}: {{xmpp: '{endpoint}'}}\n" for n, endpoint in enumerate(endpoints))
 
 
+def over(address: str, more: str = "", name: str = "carrier") -> str:
+    """A trunk."""
+    return f"trunks:\n  {name}: {{address: '{address}', {more}}}\n"
+
+
+CARRIER = "udp:203.0.113.5:5060"
 ADVERTISED = "advertise: 203.0.113.10,"
 
 
@@ -72,6 +78,13 @@ REFUSED = [
     (chatting(CHATS) + chats_at("udp:192.0.2.11:5222"), "backends.b0.xmpp: udp:192.0.2.11:5222 is UDP"),
     (chatting(CHATS) + chats_at(CHATS), "backends.b0.xmpp: tcp:192.0.2.10:5222 is the proxy itself"),
     (chatting(CHATS) + chats_at("tcp:192.0.2.11:5222", "tcp:192.0.2.11:5222"), "b1.xmpp: tcp:192.0.2.11:5222 is b0"),
+    (MINIMAL + over("udp:192.0.2.11:5060"), "trunks.carrier.address: udp:192.0.2.11:5060 is alpha already"),
+    (MINIMAL + over(ONE), "trunks.carrier.address: udp:192.0.2.10:5060 is the proxy itself"),
+    (MINIMAL + over("udp:0.0.0.0:5060"), "trunks.carrier.address: udp:0.0.0.0:5060 is nobody's address"),
+    (MINIMAL + over("tls:203.0.113.5:5061"), "x.yaml:6: trunks.carrier.address: no listener speaks tls over IPv4"),
+    (MINIMAL + over(CARRIER, "from: [203.0.113.0/24, 192.0.2.0/28]"), "carrier.from[1]: 192.0.2.0/28 holds alpha"),
+    (MINIMAL + over("udp:192.0.2.11:5080"), "trunks.carrier.address: 192.0.2.11 is alpha's host; nobody could tell"),
+    (MINIMAL + over(CARRIER, name="alpha"), "trunks.alpha: alpha is a backend's name; give it another"),
     (PROXY + BACKENDS, "x.yaml:1: users: missing, and the proxy challenges the phones; write users: users.yaml"),
     (
         impersonating("probe: {user: p, secret: users.yaml, inter: 2s}"),
@@ -90,6 +103,7 @@ REFUSED = [
     (impersonating("login: [impersonation], impersonation: {secret: users.yaml}"), "impersonation.user: missing"),
 ]
 ALLOWED = [
+    MINIMAL + over(CARRIER, "from: [203.0.113.0/24, 2001:db8::/32], register: {user: me, password: wire}"),
     listening(ONE, "tcp:192.0.2.10:5060") + BACKENDS,
     listening(ONE, "udp:192.0.2.9:5060") + BACKENDS,
     listening("udp:0.0.0.0:5060", more=ADVERTISED) + to("udp:127.0.0.11:5070"),

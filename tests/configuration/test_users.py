@@ -173,6 +173,56 @@ def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
     assert "b" in users.load(file).credentials
 
 
+def test_users_are_changed_where_they_stand_and_added_below_and_comments_stay(tmp_path: Path) -> None:
+    file = file_with(tmp_path, TEXT)
+    new = [Credential(user, REALM, password="new }#") for user in ("1001", "1002", "1005")]
+    assert users.merge(file, REALM, lambda known: new) is True
+    assert (
+        file.read_text()
+        == f"""\
+# Ours.
+realm: {REALM}
+
+users:
+    # the front desk
+    "1001": {{password: "new }}#"}}   # until May
+    "1002": {{password: "new }}#"}}
+    0042: {{ha1_sha256: {SHA}}}
+    "1005": {{password: "new }}#"}}
+
+# the end
+"""
+    )
+
+
+def test_whoever_decides_is_given_those_who_are_there(tmp_path: Path) -> None:
+    file = file_with(tmp_path, TEXT)
+    seen = []
+
+    def decide(known: users.Users) -> list[Credential]:
+        seen.extend(known.credentials)
+        return []
+
+    before = file.stat()
+    assert users.merge(file, REALM, decide) is True
+    assert seen == ["1001", "1002", "0042"] and file.stat() == before
+
+
+def test_it_is_told_when_comments_could_not_stay(tmp_path: Path) -> None:
+    file = file_with(tmp_path, "# Ours.\nrealm: voip.example\nusers: {a: {password: x}}  # all of them\n")
+    assert users.merge(file, REALM, lambda known: [Credential("a", REALM, password="y")]) is False
+    assert "# Ours." in file.read_text() and "# all" not in file.read_text()
+    assert users.load(file).credentials["a"].password == "y"
+
+
+def test_a_thousand_users_are_changed_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "users.yaml"
+    names = [str(user) for user in range(1_000)]
+    for password in ("one", "two"):
+        assert users.merge(file, REALM, lambda known: [Credential(n, REALM, password=password) for n in names])  # noqa: B023
+    assert users.load(file).credentials["999"].password == "two"
+
+
 PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=40)
 
 

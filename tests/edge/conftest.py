@@ -35,15 +35,16 @@ def run() -> Iterator[Run]:
 
     async def watched(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
-        async with asyncio.timeout(PATIENCE):
-            await scene()
+        # Only here: ending its executor, uvloop waits for a thread.
+        with blockbuster_ctx():
+            async with asyncio.timeout(PATIENCE):
+                await scene()
 
     def runner(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # Recorded, not raised: uvloop never ends when a ResourceWarning is raised while it closes.
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
-            with blockbuster_ctx():
-                uvloop.run(watched(scene))
+            uvloop.run(watched(scene))
         assert [str(warning.message) for warning in warned] == []
 
     yield runner

@@ -13,13 +13,13 @@ import pytest
 from haproxy_voip.configuration.kinds import PortRange
 from haproxy_voip.configuration.model import (
     BackendConfig,
-    BackendTlsConfig,
     Config,
     MediaConfig,
     ProxyConfig,
     SipConfig,
     TlsConfig,
 )
+from haproxy_voip.configuration.peers import BackendTlsConfig
 from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
 from haproxy_voip.core.effects import Close, Open, Send
 from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
@@ -28,7 +28,6 @@ from haproxy_voip.edge.around import Around, BadUsers
 from haproxy_voip.edge.assemble import Edge
 from haproxy_voip.edge.control_client import request
 from haproxy_voip.edge.facts import (
-    AskedToReload,
     Failed,
     Listening,
     MediaInKernel,
@@ -40,7 +39,17 @@ from haproxy_voip.edge.listening import CannotListen
 from haproxy_voip.edge.tcp import Streams
 from haproxy_voip.edge.tls import TlsError, server_context
 from haproxy_voip.edge.udp import UdpListener
-from haproxy_voip.proxy.effects import CloseCanary, InstallStream, OpenCanary, Probe, ReloadUsers, RemoveStream, Reply
+from haproxy_voip.proxy.effects import (
+    CloseCanary,
+    InstallStream,
+    Left,
+    OpenCanary,
+    Probe,
+    Reload,
+    ReloadUsers,
+    RemoveStream,
+    Reply,
+)
 from haproxy_voip.proxy.events import (
     BackendsSilent,
     CanaryClosed,
@@ -78,6 +87,8 @@ class Node:
                 return [Send(flow, data)]
             case Command(number, "users-reload"):
                 return [ReloadUsers(number)]
+            case Command(number, "reload"):
+                return [Reload(number)]
             case Command(number, name):
                 return [Reply(number, {"name": name})]
         return []
@@ -86,6 +97,9 @@ class Node:
         self.deadline = None
         done, self.to_do = self.to_do, []
         return done
+
+    def leave(self, now):
+        return [Left()]
 
     def replace_users(self, realm, credentials):
         self.users = (realm, dict(credentials))
@@ -247,7 +261,7 @@ def test_what_the_relay_tells_reaches_the_node(run, heard, config):
     run(scene)
 
 
-def test_users_are_read_again_on_command_and_on_sighup(run, heard, config, socket_path):
+def test_users_are_read_again_on_command(run, heard, config, socket_path):
     files: list[Any] = [("voip.example", {"1001": None})]
 
     def read_users():
@@ -264,9 +278,7 @@ def test_users_are_read_again_on_command_and_on_sighup(run, heard, config, socke
             answer = await asyncio.to_thread(request, socket_path, "users-reload", {})
             assert answer == {"error": "users file not taken over: users.yaml:1: nonsense"}
             assert proxy.node.users == ("voip.example", {"1001": None})
-            proxy.edge.ask_to_reload()
-            assert "SIGHUP" in str(await proxy.facts.until(AskedToReload))
-            await proxy.facts.until(UsersNotRead, 2)
+            await proxy.facts.until(UsersNotRead)
 
     run(scene)
 
@@ -369,3 +381,15 @@ def unverified():
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def test_before_the_end_the_node_says_what_it_must_and_is_not_waited_for_too_long(run, heard, config, monkeypatch):
+    async def scene():
+        async with Scene(heard, config()) as proxy:
+            await asyncio.wait_for(proxy.edge.take_leave(), 1.0)
+            monkeypatch.setattr(proxy.node, "leave", lambda now: [])
+            monkeypatch.setattr(assemble, "LEAVE_SECONDS", 0.01)
+            proxy.edge._left.clear()
+            await asyncio.wait_for(proxy.edge.take_leave(), 1.0)
+
+    run(scene)

@@ -68,7 +68,10 @@ class Site:
         told = tell_encrypted(self.tls, self.driver.receive)
         self.streams = Streams(self.driver.receive, self.driver.tell, limits, None, told)
         self.chat = Chat(config, self.tls, self.streams, self.driver)
-        self.tcp, self.direct = (endpoint.address for endpoint in self.chat.listen())
+        self.tcp, self.direct = (
+            self.streams.listen(one, tls.server.context if one.transport is Transport.TLS else None, True).address
+            for one in config.proxy.xmpp.listen
+        )
         self.driver.on(Send, lambda effect: self.streams.send(effect.flow, effect.data))
         self.driver.on(Open, lambda effect: self.streams.open(effect.flow))
         self.driver.on(Close, lambda effect: self.streams.close(effect.flow))

@@ -11,12 +11,12 @@ import pytest
 from haproxy_voip.configuration.model import (
     BackendChatConfig,
     BackendConfig,
-    BackendTlsConfig,
     ChatProbeConfig,
     Config,
     ProxyConfig,
     XmppConfig,
 )
+from haproxy_voip.configuration.peers import BackendTlsConfig
 from haproxy_voip.core.address import Endpoint
 from haproxy_voip.core.credential import Secret
 from haproxy_voip.edge import deep_probes
@@ -46,7 +46,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_results_come_back_by_number(run, heard, stand_in):
     async def scene():
         told = heard()
-        probes = DeepProbes({"alpha": {"backend": "alpha"}}, told, told)
+        probes = DeepProbes(told, told)
+        probes.aim({"alpha": {"backend": "alpha"}})
         probes.send(ProbeDeeply("alpha", 1))
         probes.send(ProbeDeeply("alpha", 2))
         await told.until(DeepProbeDone, 2)
@@ -60,7 +61,8 @@ def test_results_come_back_by_number(run, heard, stand_in):
 def test_a_process_that_ended_is_told_of_and_started_again(run, heard, stand_in):
     async def scene():
         told = heard()
-        probes = DeepProbes({"alpha": {"backend": "alpha"}}, told, told)
+        probes = DeepProbes(told, told)
+        probes.aim({"alpha": {"backend": "alpha"}})
         probes.send(ProbeDeeply("alpha", 9))
         assert await told.until(ProberFailed) == ProberFailed("it ended with status 3")
         await asyncio.sleep(0)
@@ -75,12 +77,13 @@ def test_one_that_cannot_be_started_is_no_failure_of_the_backend(run, heard, mon
     async def scene():
         told = heard()
         monkeypatch.setattr(deep_probes, "COMMAND", ("/nowhere/python",))
-        probes = DeepProbes({"alpha": {"backend": "alpha"}}, told, told)
+        probes = DeepProbes(told, told)
+        probes.aim({"alpha": {"backend": "alpha"}})
         probes.send(ProbeDeeply("alpha", 1))
         await told.until(ProberFailed)
         assert len(told) == 1
         await probes.stop()
-        await DeepProbes({}, told, told).stop()
+        await DeepProbes(told, told).stop()
 
     run(scene)
 

@@ -29,3 +29,13 @@ def test_a_place_given_back_is_free_for_anybody():
         assert places.take(host)
         places.give_back(host)
     assert places.taken == 0 and not places._hosts
+
+
+def test_fewer_places_take_nobodys_away() -> None:
+    places = Places(4, lambda fact: None)
+    assert places.take("a") and places.take("b")
+    places.resize(1)
+    assert not places.take("c")
+    places.give_back("a")
+    places.give_back("b")
+    assert places.take("c")

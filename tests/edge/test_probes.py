@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
-from haproxy_voip.configuration.model import BackendConfig, BackendTlsConfig, TlsConfig
+from haproxy_voip.configuration.model import BackendConfig, TlsConfig
+from haproxy_voip.configuration.peers import BackendTlsConfig
 from haproxy_voip.core.address import Address, Endpoint, Transport
 from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
 from haproxy_voip.edge.connecting import Target

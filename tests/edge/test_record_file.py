@@ -141,3 +141,14 @@ def test_facts_that_come_too_fast_are_dropped_and_counted(tmp_path: Path, monkey
     file.close()
     assert file.dropped >= 7
     assert len(path.read_text().splitlines()) == 10 - file.dropped + 1
+
+
+def test_what_comes_after_a_move_stands_in_the_other_file(tmp_path: Path) -> None:
+    file = RecordFile(tmp_path / "one", Echo(), pytest.fail)
+    file("first")
+    file.move(tmp_path / "two")
+    file("second")
+    file.move(file.path)  # where it is already
+    file.close()
+    assert (tmp_path / "one").read_text() == "first\n"
+    assert (tmp_path / "two").read_text() == "second\nthe rest\n"

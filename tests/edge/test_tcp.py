@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from haproxy_voip.configuration.model import BackendConfig, BackendTlsConfig, TlsConfig
+from haproxy_voip.configuration.model import BackendConfig, TlsConfig
+from haproxy_voip.configuration.peers import BackendTlsConfig
 from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
 from haproxy_voip.core.events import StreamClosed, StreamData, StreamOpened
 from haproxy_voip.edge import stream as stream_module

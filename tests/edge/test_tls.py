@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from haproxy_voip.configuration.model import BackendConfig, BackendTlsConfig, TlsConfig
+from haproxy_voip.configuration.model import BackendConfig, TlsConfig
+from haproxy_voip.configuration.peers import BackendTlsConfig, TrunkConfig
 from haproxy_voip.core.address import Endpoint
-from haproxy_voip.edge.tls import TlsError, client_tls, server_context
+from haproxy_voip.edge.tls import TlsError, client_tls, server_context, trunk_tls
 
 
 def backend(tls: BackendTlsConfig) -> BackendConfig:
@@ -39,3 +40,12 @@ def test_a_backends_certificate_is_verified_against_its_address_unless_told_othe
     assert client_tls(backend(BackendTlsConfig(name="pbx.example"))).name == "pbx.example"
     trusting = client_tls(backend(BackendTlsConfig(verify=False)))
     assert trusting.context.verify_mode == ssl.CERT_NONE and not trusting.context.check_hostname
+
+
+def test_a_trunks_certificate_is_verified_like_a_backends(certificates):
+    trunk = TrunkConfig(name="carrier", address=Endpoint.parse("tls:203.0.113.5:5061"))
+    assert trunk_tls(trunk).name == "203.0.113.5"
+    assert trunk_tls(trunk).context.verify_mode == ssl.CERT_REQUIRED
+    nowhere = BackendTlsConfig(ca=Path("/nowhere.crt"))
+    with pytest.raises(TlsError, match=r"trunks\.carrier\.tls\.ca: /nowhere\.crt: no such file"):
+        trunk_tls(TrunkConfig(name="carrier", address=trunk.address, tls=nowhere))

@@ -127,6 +127,12 @@ class Proxy:
         result: Status = json.loads(done.stdout)
         return result
 
+    def reload(self, *servers: Behind, lines: Sequence[str] = ()) -> Status:
+        """Has these servers from now on, in this order; `lines` are more of the configuration. Raises ProcessError."""
+        self.servers = servers
+        self._write_files(lines)
+        return self.command("reload")
+
     def wait(self, wanted: Callable[[Status], bool], seconds: float = READY_SECONDS) -> Status:
         """Returns the first status that is as wanted. Raises NotSo when none is in time."""
         until = time.monotonic() + seconds
@@ -179,7 +185,7 @@ class Proxy:
     def _file(self) -> Path:
         return self.folder / "haproxy_voip.yaml"
 
-    def _write_files(self) -> None:
+    def _write_files(self, more: Sequence[str] = ()) -> None:
         setting = self.setting
         places = [str(Address(address, SIP_PORT)) for address in setting.addresses]
         listen = [f"{transport}:{place}" for place in places for transport in ("udp", "tcp")]
@@ -193,7 +199,7 @@ class Proxy:
         lines += [f'  {server.name}: {{sip: "udp:{server.address}:{SIP_PORT}"}}' for server in self.servers]
         lines += [f"registration: {setting.registration}"]
         lines += [f"media: {{ports: {setting.media_ports}, relay: {setting.relay}}}"]
-        lines += [f"control: {self.control}", *setting.lines]
+        lines += [f"control: {self.control}", *setting.lines, *more]
         self._file.write_text("\n".join(lines) + "\n")
         users = self.folder / "users.yaml"
         rows = [f'  "{user}": {{password: {password(str(user))}}}' for user in range(1001, 1001 + setting.users)]

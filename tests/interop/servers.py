@@ -217,6 +217,8 @@ class Setting:
     proxy: str = "127.0.0.1"  # addresses the trusted profile lets in, comma-separated
     users: int = 10
     direct_media: bool = False
+    trunk: str = ""  # of the proxy at `proxy`, where numbers with 0 in front lead to
+    our_number: str = ""  # what the carrier is shown
     algorithms: str = ""  # digest algorithms of its challenges, "SHA-256,MD5"; empty is MD5 (Asterisk 22 only)
 
 
@@ -233,6 +235,8 @@ def asterisk(name: str, folder: Path, setting: Setting, address: str | None = No
         "USERS": str(setting.users),
         "DIRECT_MEDIA": "yes" if setting.direct_media else "no",
         "ALGORITHMS": setting.algorithms,
+        "TRUNK": setting.trunk,
+        "OUR_NUMBER": setting.our_number,
     }
     argv = [str(REPOSITORY / "backends/asterisk/run"), name, address, setting.stack, setting.profile]
     process = Process(f"asterisk {name}", argv, folder / "output", environment)

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Installs what the interop tests drive: SIP clients, Kamailio, Prosody, ejabberd and a compiler for BPF on this machine,
-# and an Asterisk per Debian suite in a root of its own (Debian 12 has none). Run it as root; a second run finds everything
-# there and takes a second.
+# Installs what the interop tests drive: SIP and chat clients, Kamailio, Prosody, ejabberd, a builder of container images and a
+# compiler for BPF on this machine, an Asterisk per Debian suite in a root of its own (Debian 12 has none), and a bare Debian with
+# Python, the base of our image. Run it as root; a second run finds everything there and takes a second.
 #
 #   HAPROXY_VOIP_CACHE    where the roots are kept (default /var/cache/haproxy_voip), one folder per suite
 #   HAPROXY_VOIP_SUITES   which suites (default "bullseye sid": Asterisk 16 with chan_sip, Asterisk 22)
@@ -12,6 +12,7 @@ set -euo pipefail
 
 CACHE=${HAPROXY_VOIP_CACHE:-/var/cache/haproxy_voip}
 SUITES=${HAPROXY_VOIP_SUITES:-bullseye sid}
+BASE=bookworm               # the suite that stands for the base of the image
 TRIES=3                     # a mirror behind a cache answers 503 now and then
 TRY_SECONDS=420             # a try that takes longer hangs: one suite takes about 70 s
 RECIPE=2                    # grows when a root built by an older version of this script will not do
@@ -19,8 +20,8 @@ POLICY=/usr/sbin/policy-rc.d
 
 # command -> the package that has it, and what else that needs
 declare -A NEEDED=(
-    [kamailio]=kamailio [sipp]=sip-tester [sipsak]=sipsak [baresip]=baresip-core [debootstrap]=debootstrap
-    [prosody]='prosody lua-dbi-sqlite3' [ejabberdctl]=ejabberd [profanity]=profanity [openssl]=openssl
+    [kamailio]=kamailio [sipp]=sip-tester [sipsak]=sipsak [baresip]=baresip-core [debootstrap]=debootstrap [buildah]=buildah
+    [prosody]='prosody lua-dbi-sqlite3' [ejabberdctl]=ejabberd [profanity]=profanity-light [openssl]=openssl
     [clang]=clang [ip]=iproute2 [unshare]=util-linux [setpriv]=util-linux [nsenter]=util-linux [ps]=procps [flock]=util-linux
 )
 # The same for files that are no commands: the library that loads the relay into the kernel comes with its headers.
@@ -88,9 +89,11 @@ mirror() {
 }
 
 build_root() {
-    local suite=$1 site=$2 root=$CACHE/$1 partial=$CACHE/$1.partial log=$CACHE/$1.log packages=asterisk
-    # Later suites have voicemail in the package itself.
-    [ "$suite" = bullseye ] && packages=asterisk,asterisk-voicemail
+    local suite=$1 site=$2 root=$CACHE/$1 partial=$CACHE/$1.partial log=$CACHE/$1.log packages=asterisk command=asterisk
+    case $suite in
+        bullseye) packages=asterisk,asterisk-voicemail ;;   # later suites have voicemail in the package itself
+        "$BASE") packages=python3,python3-venv,ca-certificates command=python3 ;;
+    esac
     mkdir -p "$CACHE/$suite.debs"
     local started=$SECONDS try
     for ((try = 1; try <= TRIES; try++)); do
@@ -107,7 +110,7 @@ build_root() {
     rm -rf "$partial"/var/cache/apt/archives/*.deb "$partial"/var/lib/apt/lists/* "$CACHE/$suite.debs" \
         "$partial"/usr/share/{man,locale} "$partial"/usr/share/doc
     mkdir -p "$partial/srv/instance"        # an instance's folder is mounted here, backends/asterisk/run
-    chroot "$partial" asterisk -V >"$partial/.recipe-version" || return 1
+    chroot "$partial" "$command" -V >"$partial/.recipe-version" || return 1
     echo "$RECIPE" >"$partial/.recipe"
     rm -rf --one-file-system "$root"
     mv "$partial" "$root"
@@ -121,7 +124,7 @@ root_is_there() {
 build_roots() {
     local suite site="" first=${SUITES%% *} failed=0
     declare -A building=()
-    for suite in $SUITES; do
+    for suite in $SUITES $BASE; do
         if root_is_there "$suite"; then
             say "$suite: $(cat "$CACHE/$suite/.recipe-version") is there"
             continue
@@ -131,11 +134,11 @@ build_roots() {
             [ -n "$site" ] || { retry apt-get -q update >/dev/null && site=$(mirror); }
             [ -n "$site" ] || fail "apt here has no Debian archive among its sources"
         fi
-        say "$suite: installing Asterisk into $CACHE/$suite"
+        say "$suite: installing into $CACHE/$suite"
         build_root "$suite" "$site" &
         building[$suite]=$!
     done
-    for suite in $SUITES; do
+    for suite in $SUITES $BASE; do
         [ -n "${building[$suite]:-}" ] || continue
         if ! wait "${building[$suite]}"; then
             say "$suite: could not be built, see $CACHE/$suite.log"

@@ -42,6 +42,17 @@ def test_levels_leave_out_what_is_less_important():
     assert "eve" not in written(wrong, level="error")
 
 
+def test_the_level_can_be_changed_while_it_is_written():
+    stream = io.StringIO()
+    log = Log(stream)
+    ended = [CallEnded(token, "BYE", 2.0) for token in ("1", "2")]
+    log(ended[0])
+    log.write_from("debug")
+    log(ended[1])
+    log.close()
+    assert "call 1" not in stream.getvalue() and "call 2" in stream.getvalue()
+
+
 def test_no_peer_can_forge_a_line_or_move_the_cursor():
     forged = MessageRefused(FLOW, 400, "bad\n2030-01-01 00:00:00.000 info: all is well\r\x1b[2J\x85")
     lines = written(forged, level="debug").splitlines()

@@ -247,6 +247,7 @@ class Stage:
         for backend in self.config.backends:
             flow = Flow(Transport.UDP, PROXY, backend.sip.address)
             self.backends[backend.name] = self.peers[backend.sip.address] = Peer(self, flow)
+        self.carriers = {trunk.name: self._carrier(trunk.address) for trunk in self.config.trunks}
         self.registrar = True  # backends accept REGISTER by themselves
         self.pass_time(0.3)
 
@@ -261,6 +262,10 @@ class Stage:
     @property
     def charlie(self) -> Peer:
         return self.backends["charlie"]
+
+    def _carrier(self, endpoint: Endpoint) -> Peer:
+        new = Peer(self, Flow(endpoint.transport, PROXY, endpoint.address), "carrier")
+        return self.peers.setdefault(endpoint.address, new)
 
     # -- making peers -------------------------------------------------------------------------------
 

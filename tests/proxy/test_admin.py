@@ -56,7 +56,7 @@ def test_states_are_set_and_shown() -> None:
         ("maint", {}, "maint needs the name of a backend; there are alpha, beta, charlie"),
         ("switch", {"name": "charlie"}, "charlie is in drain; make it ready first"),
         ("switch", {"name": "beta"}, "beta is down; only a backend that is up can be active"),
-        ("dance", {}, "unknown command 'dance'; known are status, drain, maint, ready, switch, users-reload"),
+        ("dance", {}, "unknown command 'dance'; known are status, drain, maint, ready, switch, reload, users-reload"),
     ],
 )
 def test_what_cannot_be_done_is_explained(command: str, arguments: dict[str, str], said: str) -> None:

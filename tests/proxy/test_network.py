@@ -13,6 +13,7 @@ from haproxy_voip.proxy.network import OWN_STREAMS, Network, NoListener
 from haproxy_voip.sip.message import Request, header
 from tests.proxy.servers import TCP_BACKENDS, Servers, register
 from tests.proxy.stage import DOMAIN, Peer, config
+from tests.proxy.trunking import trunk
 
 ALPHA = "udp:127.0.0.11:5060"
 PHONE = Address("192.0.2.7", 5060)
@@ -246,3 +247,27 @@ def test_a_dialog_outlives_the_connection_it_was_made_on() -> None:
     stage.alpha.answer(stage.alpha.take_request("BYE"), 200)
     alice.take(200)
     stage.assert_nothing_left()
+
+
+# -- trunks ---------------------------------------------------------------------------------------------
+
+
+def test_a_connection_to_a_trunk_that_ended_is_made_anew_whoever_made_the_first() -> None:
+    tcp = trunk(address=Endpoint(Transport.TCP, Address("203.0.113.5", 5060)))
+    network = Network(config(trunks=(tcp,)))
+    assert network.backend_at(tcp.address.address) is None
+    first = network.to_backend("carrier")
+    assert network.way(first, large(), 0.0) == (first, [Open(first)])
+    network.closed(first)
+    [(second, opening)] = [network.way(first, large(), 0.0)]
+    assert second.connection not in (0, first.connection) and opening == [Open(second)]
+    theirs = Flow(Transport.TCP, first.local, Address("203.0.113.5", 40001), 1)
+    assert network.opened(theirs) == [] and network.way(theirs, large(), 0.0) == (theirs, [])
+    network.closed(theirs)
+    assert network.way(theirs, large(), 0.0)[0] == second == network.way_back(theirs)[0]
+
+
+def test_a_trunk_on_udp_is_sent_datagrams_however_large() -> None:
+    network = Network(config(trunks=(trunk(),)))
+    flow = network.to_backend("carrier")
+    assert flow.connection == 0 and network.way(flow, large(), 0.0) == (flow, [])

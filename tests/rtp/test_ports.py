@@ -81,3 +81,24 @@ def test_the_same_calls_give_the_same_ports():
         return ports
 
     assert history() == history()
+
+
+def test_another_range_is_given_out_from_now_on_and_what_is_taken_stays_taken() -> None:
+    pool = PortPool(20000, 20003, 5.0)
+    assert pool.take(0.0) == 20000
+    pool.resize(20002, 20007, 1.0)
+    assert [pool.take(1.0) for _ in range(3)] == [20002, 20004, 20006]
+    pool.give_back(20000, 2.0)
+    pool.give_back(20004, 2.0)
+    assert pool.take(3.0) == 20004  # the other one is not ours any more
+    with pytest.raises(NoPorts):
+        pool.take(100.0)
+
+
+def test_a_port_that_rests_or_is_broken_is_not_given_out_by_a_change_of_the_range() -> None:
+    pool = PortPool(20000, 20003, 5.0)
+    pool.give_back(pool.take(0.0), 0.0)
+    pool.broken(pool.take(0.0), 0.0)
+    pool.resize(20000, 20005, 5.0)
+    assert pool.take(1.0) == 20004
+    assert pool.take(6.0) == 20000

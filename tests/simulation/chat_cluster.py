@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from haproxy_voip.embedded.chat_client import ChatClient
 from haproxy_voip.embedded.chat_server import ChatServer, ChatStore
 from haproxy_voip.embedded.settings import ChatClientSettings, ChatServerSettings
 from haproxy_voip.proxy.effects import StartTls
+from haproxy_voip.proxy.events import Reconfigured
 from haproxy_voip.proxy.facts import SessionFailed
 from haproxy_voip.proxy.node import Node
 from tests.simulation.chat_edge import ChatEdge, shake_hands
@@ -68,6 +70,7 @@ class ChatCluster:
             self.world.links[frozenset((name, "proxy"))] = servers
             self.start_backend(name)
         self.config = _config(standby, secure, xmpp)
+        self._known: dict[str, BackendConfig] = {}
         credentials = {user: Credential(user, DOMAIN, password) for user, password in USERS.items()}
         node = Node(self.config, (DOMAIN, credentials), self.chance(), self.world.now, EPOCH_OFFSET)
         self.proxy = ChatEdge(self.world, "proxy", node, self.config)
@@ -79,6 +82,17 @@ class ChatCluster:
     def chance(self) -> Chance:
         """Another one from the seed."""
         return Chance.seeded(next(self._chances))
+
+    def reload(self, *names: str) -> None:
+        """The proxy has these backends from now on, in this order."""
+        self._known.update({backend.name: backend for backend in self.config.backends})
+        self.config = replace(self.config, backends=tuple(self._known[name] for name in names))
+        self.proxy.tell(Reconfigured(self.config))
+
+    @property
+    def configured(self) -> list[str]:
+        """The backends that the proxy was told last."""
+        return [backend.name for backend in self.config.backends]
 
     def start_backend(self, name: str) -> None:
         """Start a server, or start it again after it was killed: all it knows is in its store."""

@@ -11,6 +11,7 @@ from haproxy_voip.core.effects import Close
 from haproxy_voip.core.events import StreamClosed, StreamData, StreamOpened
 from haproxy_voip.proxy.effects import (
     CloseCanary,
+    ForgetBackend,
     LookForReply,
     OpenCanary,
     PauseReading,
@@ -70,6 +71,7 @@ class ChatEdge:
             ResumeReading: self._resume,
             Close: self._close,
             Reset: self._close,
+            ForgetBackend: lambda effect: None,
             Reply: lambda effect: self.replies.update({effect.command: effect.result}),
         }
         for kind, handler in handlers.items():
@@ -81,6 +83,10 @@ class ChatEdge:
         event = Command(self._last_command, command, arguments)
         self._world.act(self.name, lambda now: self.node.receive(event, now))
         return self.replies.pop(self._last_command)
+
+    def tell(self, event: object) -> None:
+        """As the rest of the edge does."""
+        self._receive(event)
 
     @property
     def streams(self) -> list[Flow]:

@@ -36,6 +36,8 @@ FAR_HEALTH = HealthConfig(inter=0.4, timeout=0.3, fastinter=0.1)
 PROBE_INTERVALS = (0.1, 0.4)
 FAULTS = ("kill", "freeze", "cut", "terminate")
 COMMANDS = ("switch", "drain", "maint")
+# The share of the last two that are a reload instead, which removes the server, and later adds it somewhere else.
+RELOADED = 0.4
 
 
 class ChatStorm:
@@ -65,6 +67,7 @@ class ChatStorm:
         self.world.readers.append(lambda at, who, fact: self.tell(f"{who}: {fact}"))
         self.reckoning = Reckoning(self.cluster, STEADY)
         self.troubled: dict[str, str] = {}
+        self.reloads = Random(seed * 7919 + 5)  # apart, so that the histories without are what they were
         self.cut: dict[str, None] = {}  # clients whose connection was lost a moment ago
         self.outcomes: Counter[str] = Counter()
         self.tell(f"standby {standby}, rough {self.rough}, single {self.single}, secure {self.cluster.secure}")
@@ -185,6 +188,8 @@ class ChatStorm:
         if kind == "switch":
             self._command(kind, name)
             return
+        if kind in COMMANDS and self.reloads.random() < RELOADED:
+            kind = "reload"
         self.troubled[name] = kind
         self.outcomes[kind] += 1
         self.tell(f"FAULT {kind} {name} for {lasts:.2f} s")
@@ -197,6 +202,8 @@ class ChatStorm:
                 self.world.freeze(name)
             case "cut":
                 self.world.partition("proxy", name)
+            case "reload":
+                self.cluster.reload(*(one for one in self.cluster.configured if one != name))
             case _:
                 self._command(kind, name)
         self.world.after(lasts, lambda: self._mend(kind, name))
@@ -210,6 +217,10 @@ class ChatStorm:
                 self.world.thaw(name)
             case "cut":
                 self.world.heal("proxy", name)
+            case "reload":
+                names = [*self.cluster.configured, name]
+                self.reloads.shuffle(names)
+                self.cluster.reload(*names)
             case _:
                 self._command("ready", name)
         # Trusted again only after `rise` answered probes; until then it counts as troubled.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from haproxy_voip.embedded.phone import Phone
 from haproxy_voip.embedded.phone_call import PhoneCall
 from haproxy_voip.embedded.session import Session
 from haproxy_voip.embedded.settings import PbxSettings, PhoneSettings
+from haproxy_voip.proxy.events import Reconfigured
 from haproxy_voip.proxy.facts import SessionFailed
 from haproxy_voip.proxy.node import Node
 from tests.simulation.opaque import OpaquePbx
@@ -72,6 +74,17 @@ class Cluster:
     def chance(self) -> Chance:
         """Another one from the seed."""
         return Chance.seeded(next(self._chances))
+
+    def reload(self, *names: str) -> None:
+        """The proxy has these backends from now on, in this order."""
+        known = {backend.name: backend for backend in _config({}).backends}
+        self.config = replace(self.config, backends=tuple(known[name] for name in names))
+        self.proxy.tell(Reconfigured(self.config))
+
+    @property
+    def configured(self) -> list[str]:
+        """The backends that the proxy was told last."""
+        return [backend.name for backend in self.config.backends]
 
     def start_backend(self, name: str) -> None:
         """Start a PBX, or start it again after it was killed: it has forgotten everything."""

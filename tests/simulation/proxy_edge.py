@@ -14,6 +14,7 @@ from haproxy_voip.core.events import StreamClosed, StreamOpened
 from haproxy_voip.embedded.phone_call import PhoneCall
 from haproxy_voip.proxy.effects import (
     CloseCanary,
+    ForgetBackend,
     InstallStream,
     LookForReply,
     OpenCanary,
@@ -61,6 +62,7 @@ class ProxyEdge:
             InstallStream: self._install,
             RemoveStream: self._remove,
             Reply: self._reply,
+            ForgetBackend: lambda effect: None,
         }
         for kind, handler in handlers.items():
             world.on(name, kind, handler)

@@ -40,6 +40,8 @@ REST_SECONDS = 72.0
 # Probes are most of what happens in a calm. A few histories have the default of 100 ms.
 PROBE_INTERVALS = (0.1, *[0.4] * 7)
 FAULTS = ("kill", "kill", "freeze", "cut", "maint", "drain")
+# The share of these that are a reload instead: it removes the backend, and later adds it somewhere else in the order.
+RELOADED = 0.12
 # How many backends may be in trouble at once, of three.
 TROUBLES = (1, 1, 1, 2, 2, 3)
 # A second backend fails with the first, or a moment later.
@@ -70,6 +72,7 @@ class Storm:
         self.voices = Voices(self.cluster, self.random)
         self.silent: dict[PhoneCall, float] = {}  # seconds since it was heard last
         self.troubled: dict[str, str] = {}
+        self.reloads = Random(seed * 7919 + 5)  # apart, so that the histories without are what they were
         self.outcomes: Counter[str] = Counter()
         self.story: list[str] = []
         self._listened = 0
@@ -124,6 +127,8 @@ class Storm:
         kind, lasts = self.random.choice(FAULTS), self.random.uniform(0.2, 5.0)
         if name in self.troubled or len(self.troubled) >= self.troubles:
             return
+        if self.reloads.random() < RELOADED:
+            kind = "reload"
         self.troubled[name] = kind
         self.people.fault_near()
         self.world.after(self.random.uniform(0.0, MIDDLE_SECONDS), lambda: self._strike(kind, name, lasts))
@@ -142,6 +147,8 @@ class Storm:
                 self.cluster.proxy.command("maint", name=name)
             case "drain":
                 self.cluster.proxy.command("drain", name=name, move="yes")
+            case "reload":
+                self.cluster.reload(*(one for one in self.cluster.configured if one != name))
         self.world.after(lasts, lambda: self._mend(kind, name))
 
     def _mend(self, kind: str, name: str) -> None:
@@ -156,6 +163,10 @@ class Storm:
                 self.world.heal("proxy", name)
             case "maint" | "drain":
                 self.cluster.proxy.command("ready", name=name)
+            case "reload":
+                names = [*self.cluster.configured, name]
+                self.reloads.shuffle(names)
+                self.cluster.reload(*names)
         # Trusted again only after `rise` answered probes; until then it counts as troubled.
         self.world.after(1.5, lambda: self.troubled.pop(name, None))
 
@@ -187,8 +198,8 @@ class Storm:
         heard = reaches(self.cluster.proxy, call) is not None
         self.silent[call] = 0.0 if heard else self.silent.get(call, 0.0) + LISTEN_EVERY
         longest = ALONE_AT_MOST if attempt.callee == ROBOT else SILENT_AT_MOST
-        if [*self.troubled.values()] == ["drain"]:
-            longest = JUST_ANSWERED  # nothing is lost of those that are moved from a backend that lives
+        if [*self.troubled.values()] in (["drain"], ["reload"]):
+            longest = JUST_ANSWERED  # nothing is lost of those that are moved from a backend that lives, or stay there
         assert not self.fair or self.silent[call] < longest, f"{attempt.caller} is not heard"
 
     # -- what must be so ----------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class ChatAdmin:
                 "name": name,
                 "xmpp": str(shared.endpoint(name)),
                 "health": str(member.health),
-                "admin": str(member.admin),
+                "admin": member.word,
                 "active": name == shared.backends.pool.active,
                 "sessions": len(shared.sessions.by_backend[name]),
                 "reserves": sum(leg is not None and leg.backend == name for leg in reserves),

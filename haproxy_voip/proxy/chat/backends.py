@@ -41,17 +41,25 @@ class ChatBackends(Backends):
             "xmlns:stream='http://etherx.jabber.org/streams'>"
         ).encode()
         self.ask_session: AskSession = lambda backend, number: None
-        self._deep = {
-            backend.name: DeepCheck(
-                backend.name, DeepTiming(probe.inter, probe.timeout, config.health.rise, config.health.fall)
-            )
-            for backend in config.backends
-            if (probe := backend.chat.probe) is not None
-        }
+        self._deep = {name: DeepCheck(name, timing) for name, timing in _deep_timings(config).items()}
         self._deep_alarms: Deadlines[DeepCheck] = Deadlines()
 
     def _names(self, config: Config) -> list[str]:
         return list(config.xmpp_endpoints)
+
+    def reconfigure(self, config: Config, now: float) -> list[Judgement]:
+        """As for telephony, and whoever has an account is probed by it."""
+        for name, timing in _deep_timings(config).items():
+            deep = self._deep.setdefault(name, DeepCheck(name, timing))
+            deep.retime(timing)
+        return super().reconfigure(config, now)
+
+    def drop(self, backend: str) -> list[Output]:
+        """Nothing is left of one that was removed."""
+        deep = self._deep.pop(backend, None)
+        if deep is not None:
+            self._deep_alarms.set(deep, None)
+        return super().drop(backend)
 
     def _probe(self, backend: str, number: int) -> list[Output]:
         if self.detectors[backend].up and self.detectors[backend].suspected_for is None:
@@ -66,8 +74,8 @@ class ChatBackends(Backends):
 
     def probe_answered(self, backend: str, number: int, now: float) -> list[Judgement]:
         """The backend answered this probe, on whichever stream."""
-        detector = self.detectors[backend]
-        return self._judged(detector, detector.answered(number, now), now)
+        detector = self.detectors.get(backend)
+        return [] if detector is None else self._judged(detector, detector.answered(number, now), now)
 
     # -- deep probes --------------------------------------------------------------------------------
 
@@ -92,8 +100,8 @@ class ChatBackends(Backends):
 
     def deep_probe_done(self, event: DeepProbeDone, now: float) -> list[Judgement]:
         """Somebody logged in and pinged, or could not."""
-        deep, detector = self._deep[event.backend], self.detectors[event.backend]
-        if not deep.awaits(event.number):
+        deep, detector = self._deep.get(event.backend), self.detectors.get(event.backend)
+        if deep is None or detector is None or not deep.awaits(event.number):
             return []
         was_failing, changed = deep.failing, deep.done(event.failure, now)
         self._deep_alarms.set(deep, deep.deadline)
@@ -123,10 +131,20 @@ class ChatBackends(Backends):
 
     def shuts_down(self, backend: str, now: float) -> list[Judgement]:
         """It told a client of ours so."""
-        detector = self.detectors[backend]
-        return self._judged(detector, detector.shuts_down(now), now)
+        detector = self.detectors.get(backend)
+        return [] if detector is None else self._judged(detector, detector.shuts_down(now), now)
 
     def next_after(self, backend: str) -> str | None:
         """Where what is on this backend would go: the best of the others."""
         others = [name for name in self.pool.eligible if name != backend]
         return next(filter(self.pool.favours, others), others[0] if others else None)
+
+
+def _deep_timings(config: Config) -> dict[str, DeepTiming]:
+    """By backend, for those that have an account."""
+    health = config.health
+    return {
+        backend.name: DeepTiming(probe.inter, probe.timeout, health.rise, health.fall)
+        for backend in config.backends
+        if (probe := backend.chat.probe) is not None
+    }

@@ -15,12 +15,14 @@ from haproxy_voip.core.effects import Close, Send
 from haproxy_voip.core.events import StreamClosed, StreamData, StreamOpened
 from haproxy_voip.proxy.backends import Judgement
 from haproxy_voip.proxy.chat.accounts import Accounts
+from haproxy_voip.proxy.chat.backend_leg import BackendLeg
 from haproxy_voip.proxy.chat.backends import ChatBackends
 from haproxy_voip.proxy.chat.client_leg import ClientLeg
 from haproxy_voip.proxy.chat.failover import Failovers
 from haproxy_voip.proxy.chat.line import Line
 from haproxy_voip.proxy.chat.sessions import Sessions
 from haproxy_voip.proxy.chat.shared import ChatShared, Leg
+from haproxy_voip.proxy.departures import Departures
 from haproxy_voip.proxy.events import (
     CanaryClosed,
     CanaryOpened,
@@ -30,6 +32,7 @@ from haproxy_voip.proxy.events import (
     StreamProbeReply,
     TlsStarted,
 )
+from haproxy_voip.proxy.facts import BackendGone
 from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.shared import Output
@@ -71,19 +74,10 @@ class Chat:
         epoch_offset: float = 0.0,
     ) -> None:
         assert config.proxy.xmpp is not None
-        policy = ServerPolicy(
-            domains=frozenset(config.chat_domains),
-            fake_secret=chance.bytes(SECRET_BYTES),
-            tls_offered=config.proxy.tls is not None or any(one.certificate for one in config.proxy.xmpp.domains),
-            tls_required=config.proxy.xmpp.starttls == "required",
-            mechanisms=config.proxy.xmpp.mechanisms,
-            plain_only=frozenset(config.chat_domains) - _with_users(config),
-        )
         names = list(config.xmpp_endpoints)
         self.shared = ChatShared(
             config=config,
-            xmpp=config.proxy.xmpp,
-            policy=policy,
+            policy=_policy(config, chance.bytes(SECRET_BYTES)),
             chance=chance,
             epoch_offset=epoch_offset,
             next_connection=network.next_connection,
@@ -95,7 +89,10 @@ class Chat:
         self.shared.lines = {name: Line(self.shared, name) for name in names}
         self.shared.failovers = Failovers(self.shared)
         self.shared.backends.ask_session = self._ask_session
-        self._ports = [(endpoint.address.host, endpoint.address.port) for endpoint in config.proxy.xmpp.listen]
+        self._departures = Departures(
+            self.shared.alarms, self.shared.backends.pool, self._carries, lambda name: False, self._drop
+        )
+        self.shared.failovers.retired = self._departures.watch
 
     # -- the machine --------------------------------------------------------------------------------
 
@@ -106,7 +103,8 @@ class Chat:
         host, port = flow.local
         if flow.connection % 2 == 0:
             return port == 0  # ours, and given up: see `ChatShared.flow_to`
-        return any(port == one and at in (host, *WILDCARDS) for at, one in self._ports)
+        listeners = (endpoint.address for endpoint in self.shared.xmpp.listen)
+        return any(port == one and at in (host, *WILDCARDS) for at, one in listeners)
 
     def receive(self, event: ChatEvent, now: float) -> list[Output]:
         """Take one event."""
@@ -145,6 +143,40 @@ class Chat:
     def replace_users(self, credentials: Mapping[str, Credential]) -> None:
         """Know these users from now on; sessions that are there go on."""
         self.shared.accounts.replace(credentials)
+
+    # -- another configuration ----------------------------------------------------------------------
+
+    def reconfigured(self, config: Config, now: float) -> list[Output]:
+        """It is in force. Sessions at backends that were removed move; streams that are there go on as they began."""
+        shared = self.shared
+        before = {backend.name: backend for backend in shared.config.backends}
+        shared.config = config
+        shared.policy = _policy(config, shared.policy.fake_secret)
+        judged = shared.backends.reconfigure(config, now)
+        known = before | shared.former
+        leaving = [name for name, member in shared.backends.pool.members.items() if member.leaving]
+        shared.former = {name: known[name] for name in leaving}
+        for name in config.xmpp_endpoints:
+            if name not in shared.lines:
+                shared.lines[name] = Line(shared, name)
+        return self._step_over(self._judged(judged, now))
+
+    def _carries(self, backend: str) -> bool:
+        shared = self.shared
+        return (
+            any(isinstance(leg, BackendLeg) and leg.backend == backend for leg in shared.legs.values())
+            or bool(shared.sessions.by_backend[backend])
+            or any(session.residence.reserve.target == backend for session in shared.sessions.all)
+        )
+
+    def _drop(self, backend: str, now: float) -> list[Output]:
+        shared = self.shared
+        for session in shared.sessions.all:
+            session.residence.reserve.left.pop(backend, None)
+        shared.alarms.set(shared.lines[backend], None)
+        for table in (shared.sessions.by_backend, shared.lines, shared.former, shared.mechanisms, shared.features):
+            table.pop(backend, None)
+        return [*shared.backends.drop(backend), BackendGone(backend, "xmpp")]
 
     # -----------------------------------------------------------------------------------------------
 
@@ -217,3 +249,16 @@ class Chat:
         if pieces and isinstance(joined[-1], Send):
             joined[-1].data = b"".join(pieces)
         return joined
+
+
+def _policy(config: Config, fake_secret: bytes) -> ServerPolicy:
+    xmpp = config.proxy.xmpp
+    assert xmpp is not None
+    return ServerPolicy(
+        domains=frozenset(config.chat_domains),
+        fake_secret=fake_secret,
+        tls_offered=config.proxy.tls is not None or any(one.certificate for one in xmpp.domains),
+        tls_required=xmpp.starttls == "required",
+        mechanisms=xmpp.mechanisms,
+        plain_only=frozenset(config.chat_domains) - _with_users(config),
+    )

@@ -7,15 +7,16 @@ Sessions follow the active backend: two users at two servers that know nothing o
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from haproxy_voip.cluster.detector import BackendDown, Signal
 from haproxy_voip.cluster.health import Health
 from haproxy_voip.cluster.pool import ActiveChanged
-from haproxy_voip.proxy.backends import Judgement, Returned, Verdict
+from haproxy_voip.proxy.backends import Judgement, Retired, Returned, Verdict
 from haproxy_voip.proxy.chat.phases import UNDER_WAY
 from haproxy_voip.proxy.chat_facts import ChatFailover
-from haproxy_voip.proxy.facts import AdminChanged, BackendRestarted
+from haproxy_voip.proxy.facts import AdminChanged, BackendLeaves, BackendRestarted
 from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.shared import Output
 from haproxy_voip.xmpp.errors import StreamCondition, StreamError
@@ -45,6 +46,7 @@ class Failovers:
         self._shared = shared
         self._underway: list[_Underway] = []
         self._sent_again = 0
+        self.retired: Callable[[float], None] = lambda now: None  # told when a removed backend is not needed any more
         self.records: deque[ChatFailover] = deque(maxlen=RECORDS_KEPT)
 
     # -- what tells of a backend's state ------------------------------------------------------------
@@ -69,6 +71,8 @@ class Failovers:
                     outputs += self._leave(backend, down, now)
                 case Returned():
                     outputs += self._review(now)
+                case Retired(backend):
+                    outputs += self._retire(backend, now)
                 case BackendRestarted():
                     outputs.append(item)  # every session of it has lost its connection, and returns by itself
                 case ActiveChanged():
@@ -139,10 +143,19 @@ class Failovers:
             return [*outputs, self._closed(record, now)] if here else outputs
         return outputs
 
+    def _retire(self, backend: str, now: float) -> list[Output]:
+        """It was removed, and is well: nobody needs to run."""
+        self.retired(now)
+        here = list(self._shared.sessions.by_backend[backend])
+        outputs: list[Output] = [BackendLeaves(backend, "xmpp")]
+        for session in here:
+            outputs += apart(_relocate, session, now)
+        return outputs + self._review(now)
+
     def _follow(self, now: float) -> list[Output]:
         """Another backend is the active one. The sessions of a dead one are taken care of with its verdict."""
         shared, outputs = self._shared, list[Output]()
-        for name, sessions in shared.sessions.by_backend.items():
+        for name, sessions in list(shared.sessions.by_backend.items()):
             if name is None or shared.backends.pool.members[name].health is Health.UP:
                 for session in list(sessions):
                     outputs += apart(_relocate, session, now)

@@ -45,6 +45,11 @@ class Reserve:
         self.leg: BackendLeg | None = None
         self.left: dict[str, Books] = {}
 
+    @property
+    def target(self) -> str | None:
+        """The backend where something is kept ready, or shall be."""
+        return self._target
+
     def keep(self, backend: str | None, now: float) -> list[Output]:
         """Have what is configured there; None: nowhere."""
         wanted = backend is not None and (self._shared.settings(backend).standby != "cold" or backend in self.left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ class Sessions:
     def __init__(self, backends: list[str]) -> None:
         self.all: dict[Session, None] = {}  # those that still log in included
         self.by_jid: dict[str, Session] = {}
-        self.by_backend: dict[str | None, dict[Session, None]] = {name: {} for name in (*backends, None)}
+        self.by_backend: defaultdict[str | None, dict[Session, None]] = defaultdict(
+            dict, {name: {} for name in (*backends, None)}
+        )
         self._bare: dict[str, dict[Session, None]] = {}
         self._resumable: dict[str, Session] = {}
         self._rooms: dict[str, dict[str, Session]] = {}  # by room and nick

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from haproxy_voip.configuration.model import BackendChatConfig, Config, XmppConfig
+from haproxy_voip.configuration.model import BackendChatConfig, BackendConfig, Config, XmppConfig
 from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.deadlines import Deadlines
@@ -51,7 +51,6 @@ class ChatShared:
     """One for a node; see each part's own docstring."""
 
     config: Config
-    xmpp: XmppConfig
     policy: ServerPolicy
     chance: Chance
     epoch_offset: float  # wall-clock seconds at monotonic 0, for delay stamps and rooms' history
@@ -63,6 +62,7 @@ class ChatShared:
     alarms: Deadlines[Wakeable] = field(default_factory=Deadlines)
     legs: dict[int, Leg] = field(default_factory=dict)  # by connection number
     lines: dict[str, Line] = field(default_factory=dict)  # by backend
+    former: dict[str, BackendConfig] = field(default_factory=dict)  # those that were removed and are not gone yet
     mechanisms: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what each backend offered last
     features: dict[str, frozenset[str]] = field(default_factory=dict)  # and what after logging in
     waiting_for: dict[str, dict[Session, None]] = field(default_factory=dict)  # bare address: who has something for it
@@ -70,6 +70,12 @@ class ChatShared:
     heard: HeardBefore = field(default_factory=HeardBefore)
     over: list[Session] = field(default_factory=list)  # ended in this step
     _failovers: list[Failovers] = field(default_factory=list)
+
+    @property
+    def xmpp(self) -> XmppConfig:
+        """Where and how clients chat."""
+        assert self.config.proxy.xmpp is not None
+        return self.config.proxy.xmpp
 
     @property
     def failovers(self) -> Failovers:
@@ -92,11 +98,18 @@ class ChatShared:
 
     def endpoint(self, backend: str) -> Endpoint:
         """Where it speaks XMPP."""
-        return self.config.xmpp_endpoints[backend]
+        endpoint = self._backend(backend).xmpp
+        assert endpoint is not None
+        return endpoint
 
     def settings(self, backend: str) -> BackendChatConfig:
         """How sessions are held there."""
-        return next(one.chat for one in self.config.backends if one.name == backend)
+        return self._backend(backend).chat
+
+    def _backend(self, name: str) -> BackendConfig:
+        """The removed one where there is one: of that name no other speaks XMPP yet."""
+        known = self.former.get(name)
+        return known or next(one for one in self.config.backends if one.name == name)
 
     def flow_to(self, backend: str) -> Flow:
         """A new connection's. Always TCP: where TLS comes first, it is started once the name to ask for is known."""
