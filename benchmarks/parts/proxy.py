@@ -1,6 +1,7 @@
 """The proxy under test: a process of its own, with defaults but for what the benchmark itself would disturb.
 
 Probes have half a second: the load takes the processors, and a failover is not what is measured here.
+Nobody is refused or banned: that is not what is measured either.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ backends:
   alpha: {{sip: "udp:{backend_host}:{backend_port}"}}
 health: {{inter: 500ms, fastinter: 100ms, timeout: 500ms, rise: 1}}
 media: {{ports: 10000-59999}}
-limits: {{max_calls: 100000}}
+limits: {{max_calls: 100000, max_lag: 10s, allow: [127.0.0.0/8]}}
 control: {folder}/control.sock
 """
 

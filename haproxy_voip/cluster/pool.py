@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from haproxy_voip.cluster.balance import Balance
-from haproxy_voip.cluster.balance.failover import Failover
 from haproxy_voip.cluster.health import Health
 
 # At the start the preferred backend is waited for so long, while others have answered already. From the first probe on;
@@ -49,10 +47,6 @@ class Cause(StrEnum):
     SWITCH = "switch"
     REMOVED = "removed"
     TOGETHER = "together"  # another service of the backends moved there
-
-
-class NoBackend(Exception):
-    """No backend is up and ready; answer 503 with Retry-After (RFC 3261 section 21.5.4)."""
 
 
 class PoolRefusal(ValueError):
@@ -101,6 +95,8 @@ class Member:
     failback_factor: int = 1
     failed_back_at: float | None = None  # when it last became active by failback
     leaving: bool = False  # it was removed from the configuration
+    cold: bool = False  # it was down, in maintenance or not there, and was not usable since
+    warm_from: float | None = None  # since when it warms up; None: it was usable from the start
 
     @property
     def word(self) -> str:
@@ -121,13 +117,12 @@ class Member:
 class Pool:
     """All backends. `failback` in seconds; None means that only an operator makes a better one active again."""
 
-    __slots__ = ("_balance", "_failback", "_grace_ends_at", "_pinned", "active", "deadline", "favours", "members")
+    __slots__ = ("_failback", "_grace_ends_at", "_pinned", "active", "deadline", "favours", "members")
 
     def __init__(self, names: Iterable[str], failback: float | None, now: float) -> None:
         self.members = {name: Member(name, rank) for rank, name in enumerate(names)}  # those that leave come last
         self.active: str | None = None
         self._failback = failback
-        self._balance: Balance = Failover()
         self._grace_ends_at: float | None = now + START_GRACE_SECONDS
         self._pinned = False
         # Of several that would do, one of these is taken; another service may have a say in it.
@@ -149,7 +144,7 @@ class Pool:
         One that is new is unknown until it is `up`; one that left and is among them again is what it was.
         """
         known, self._failback = self.members, failback
-        stay = {name: known.get(name) or Member(name, 0) for name in names}
+        stay = {name: known.get(name) or Member(name, 0, cold=True) for name in names}
         gone = [member for name, member in known.items() if name not in stay]
         self.members = stay | {member.name: member for member in gone}
         self._rank()
@@ -201,12 +196,6 @@ class Pool:
         member = self.members.get(name)
         return member is not None and member.usable
 
-    def choose(self) -> str:
-        """The backend for a new call. Raises NoBackend."""
-        if self.active is None:
-            raise NoBackend("no backend is up and ready")
-        return self._balance.pick(self.eligible, self.active)
-
     def up(self, name: str, now: float) -> list[PoolOutput]:
         """The detector trusts this backend now."""
         member = self.members[name]
@@ -221,7 +210,7 @@ class Pool:
         if member.health is Health.DOWN:
             return []
         was_occupied = member.occupied
-        member.health = Health.DOWN
+        member.health, member.cold = Health.DOWN, True
         return self._planned(self._became_unusable(member, Cause.DOWN, now, evacuate=was_occupied))
 
     def set_admin(self, name: str, state: Admin, now: float) -> list[PoolOutput]:
@@ -239,6 +228,7 @@ class Pool:
             case Admin.DRAIN:
                 outputs = self._became_unusable(member, Cause.DRAIN, now, evacuate=False)
             case Admin.MAINT:
+                member.cold = True
                 outputs = self._became_unusable(member, Cause.MAINT, now, evacuate=was_occupied)
         return self._planned(outputs)
 
@@ -307,6 +297,8 @@ class Pool:
         if not member.usable:
             return []
         member.usable_since = now
+        if member.cold:
+            member.cold, member.warm_from = False, now
         return self._fill(now)
 
     def _became_unusable(self, member: Member, why: Cause, now: float, *, evacuate: bool) -> list[PoolOutput]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, TypeVar
 
 from haproxy_voip.configuration.kinds import written_duration
+from haproxy_voip.configuration.limits import LimitsConfig
 from haproxy_voip.configuration.model import BackendConfig, Config
 from haproxy_voip.configuration.peers import TrunkConfig
 from haproxy_voip.configuration.rules import RULES
@@ -38,6 +39,11 @@ AT_RUN_TIME = (
     "backends.*.chat.impersonation",
     "backends.*.chat.standby",
     "backends.*.tls",
+    "backends.*.weight",
+    "backends.*.max_calls",
+    "backends.*.slowstart",
+    "balance",
+    "panic",
     "health",
     "failback",
     "media.address",
@@ -50,7 +56,7 @@ AT_RUN_TIME = (
     "call_records",
 )
 # Where the classes of sections are.
-SECTIONS = (Config.__module__, TrunkConfig.__module__)
+SECTIONS = (Config.__module__, TrunkConfig.__module__, LimitsConfig.__module__)
 RESTART = "takes effect at restart"
 LEAVES = ": what is there stays until it ends, then it is gone"
 

@@ -26,6 +26,7 @@ from haproxy_voip.configuration.kinds import (
     Socket,
     Whole,
 )
+from haproxy_voip.configuration.limits import LimitsConfig as LimitsConfig
 from haproxy_voip.configuration.peers import BackendTlsConfig, TrunkConfig
 from haproxy_voip.core.address import Address, Endpoint
 from haproxy_voip.core.credential import Secret
@@ -195,6 +196,15 @@ class BackendConfig:
     not."""
     xmpp: Annotated[Endpoint, Listener()] | None = None
     """Where it speaks XMPP to clients; likewise an IP address. Default: it does not."""
+    weight: Annotated[int, Whole(1, 256)] = 1
+    """How much of the work it gets beside the others' weights, with any `balance` but `failover`."""
+    max_calls: Annotated[int | None, Whole(1, 1_000_000)] = None
+    """Calls it bears at the same time, a call between two phones being two. With so many it gets no new ones, nor those
+    of a backend that died; when all have theirs, the next is answered 503 with Retry-After. The second half of a call,
+    from the backend to a phone, is never refused, so plan for some more. Default: no limit but `limits.max_calls`."""
+    slowstart: Annotated[float, Duration(0.0, 3600.0)] = 0.0
+    """How long its weight grows, from a twentieth, after it was down, in maintenance or added by a reload; 0s: not at
+    all. At the start of the proxy all are equal. With any `balance` but `failover`."""
     chat: BackendChatConfig = field(default_factory=BackendChatConfig)
     """Chat sessions; read only where `xmpp` is given."""
     tls: BackendTlsConfig = field(default_factory=BackendTlsConfig)
@@ -260,26 +270,13 @@ class TimersConfig:
     """Longest registration granted; a phone that asks for more gets this."""
     default_expires: Annotated[float, Duration(1.0, 86400.0)] = 3600.0
     """Registration granted to a phone that asks for no particular time."""
+    relayed_expires: Annotated[float, Duration(1.0, 86400.0)] = 120.0
+    """Longest registration granted while `authentication` is `backend`: after a failover nobody can call a phone until
+    it registers again, which takes so long at most. No shorter than the shortest that the backends grant."""
     nat_keepalive: Annotated[float, Duration(5.0, 600.0)] = 25.0
     """Time between keepalives to a UDP client behind NAT; many routers forget a silent binding after 30 s."""
     ring: Annotated[float, Duration(10.0, 3600.0)] = 180.0
     """How long a call may ring without a further provisional answer (timer C, RFC 3261 section 16.6)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitsConfig:
-    """What one node holds at most. Beyond a limit, requests are answered 503 or refused; nothing grows without end."""
-
-    max_calls: Annotated[int, Whole(1, 1_000_000)] = 2000
-    """Calls at the same time; the next INVITE is answered 503 with Retry-After."""
-    max_connections: Annotated[int, Whole(1, 1_000_000)] = 10_000
-    """TCP and TLS connections at the same time; the next is closed at once."""
-    max_registrations: Annotated[int, Whole(1, 10_000_000)] = 50_000
-    """Registered contacts of all users together."""
-    max_contacts: Annotated[int, Whole(1, 100)] = 10
-    """Registered contacts of one user; all of them ring."""
-    max_chats: Annotated[int, Whole(1, 1_000_000)] = 10_000
-    """Chat sessions at the same time, those included whose client is away and may come back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,13 +301,20 @@ class Config:
     """The real servers by name, in order of preference."""
     trunks: tuple[TrunkConfig, ...] = ()
     """Carriers and gateways by name. Default: none."""
-    balance: Annotated[Balance, Choice(("failover",), later=("round_robin", "least_calls", "hash"))] = "failover"
-    """Which backend gets what: `failover` gives everything to the first that is up."""
+    balance: Annotated[Balance, Choice(("failover", "round_robin", "least_calls", "hash"))] = "failover"
+    """Which backend gets what. `failover` gives everything to the first that is up. The others spread calls over all
+    that are: `round_robin` in turns, `least_calls` to where the fewest are, `hash` keeps each user on one backend. They
+    need `registration: mirror`, and are for telephony alone, see OPERATING.md; chat is always at one backend."""
+    panic: Annotated[int, Whole(0, 100)] = 50
+    """Percent of all weight that should be able to get calls, with any `balance` but `failover`. With less, the log and
+    `status` say so, and backends that are slow to answer are taken for busy rather than dead; what each can bear is for
+    `max_calls` to say. 0: never."""
     registration: Annotated[RegistrationMode, Choice(("mirror", "active"))] = "mirror"
     """Which backends hold the users' registrations: all of them in advance, so that a failover moves none, or only
     the active one."""
-    authentication: Annotated[Authentication, Choice(("proxy",), later=("backend",))] = "proxy"
-    """Who challenges the phones."""
+    authentication: Annotated[Authentication, Choice(("proxy", "backend"))] = "proxy"
+    """Who challenges the phones. `backend`: the proxy holds no passwords; challenges and answers pass through, and who
+    is registered at a backend must register anew at the next one, see OPERATING.md. Needs `registration: active`."""
     health: HealthConfig = field(default_factory=HealthConfig)
     """How backends are checked."""
     failover: FailoverConfig = field(default_factory=FailoverConfig)

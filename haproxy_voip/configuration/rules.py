@@ -165,6 +165,28 @@ def impersonation(config: Config) -> Iterator[Broken]:
             yield f"{key}.impersonation.user", "missing", "write the account that may be anybody"
 
 
+def balance(config: Config) -> Iterator[Broken]:
+    """Calls are spread only where every backend can take any, and each setting is of use."""
+    way = config.balance
+    if way == "failover":
+        for backend in config.backends:
+            key, remedy = f"backends.{backend.name}", "remove it, or write another balance, for example least_calls"
+            if backend.weight != 1:
+                yield f"{key}.weight", "balance is failover, which gives all calls to one backend", remedy
+            if backend.slowstart:
+                yield f"{key}.slowstart", "balance is failover, which gives all calls to one backend", remedy
+        return
+    if config.registration != "mirror":
+        problem = f"active, but balance is {way}: a backend can call only phones it knows"
+        yield "registration", problem, "write mirror, or balance: failover"
+    if config.failover.together:
+        problem = f"balance is {way}: chat is at one backend, and calls at all of them"
+        yield "failover.together", problem, "write no, or balance: failover"
+    if config.authentication == "backend":
+        problem = f"{way}, but authentication is backend: only the one who challenged a phone knows its answer"
+        yield "balance", problem, "write failover, or authentication: proxy"
+
+
 def deep_probe(config: Config) -> Iterator[Broken]:
     """One is over before the next one leaves, and the account has a domain to be of."""
     for backend in config.backends:
@@ -184,6 +206,9 @@ def timers(config: Config) -> Iterator[Broken]:
     if times.min_expires > times.max_expires:
         problem = f"{written_duration(times.max_expires)} is less than min_expires"
         yield "timers.max_expires", problem, f"write at least {written_duration(times.min_expires)}"
+    elif times.relayed_expires < times.min_expires and config.authentication == "backend":
+        problem = f"{written_duration(times.relayed_expires)} is less than min_expires"
+        yield "timers.relayed_expires", problem, f"write at least {written_duration(times.min_expires)}"
     elif not times.min_expires <= times.default_expires <= times.max_expires:
         problem = f"{written_duration(times.default_expires)} lies outside min_expires to max_expires"
         within = f"{written_duration(times.min_expires)} to {written_duration(times.max_expires)}"
@@ -191,14 +216,20 @@ def timers(config: Config) -> Iterator[Broken]:
 
 
 def limits(config: Config) -> Iterator[Broken]:
-    """One user's share fits into the whole."""
+    """One user's share fits into the whole, the first ban into the longest."""
     if config.limits.max_contacts > config.limits.max_registrations:
         problem = f"{config.limits.max_contacts} is more than max_registrations"
         yield "limits.max_contacts", problem, f"write at most {config.limits.max_registrations}"
+    if config.limits.ban > config.limits.max_ban:
+        problem = f"{written_duration(config.limits.max_ban)} is less than ban"
+        yield "limits.max_ban", problem, f"write at least {written_duration(config.limits.ban)}"
 
 
 def authentication(config: Config) -> Iterator[Broken]:
     """Whoever challenges knows the secrets."""
+    if config.authentication == "backend" and config.sip_endpoints and config.registration != "active":
+        problem = f"backend, but registration is {config.registration}: the proxy has no passwords to register with"
+        yield "authentication", problem, "write registration: active too, or authentication: proxy"
     if config.authentication == "proxy" and config.users is None and config.proxy.sip.listen:
         yield "users", "missing, and the proxy challenges the phones", "write users: users.yaml"
 
@@ -212,9 +243,10 @@ RULES = (
     Rule(("health",), health),
     Rule(("backends",), impersonation),
     Rule(("backends", "proxy"), deep_probe),
-    Rule(("timers",), timers),
+    Rule(("balance", "registration", "failover", "backends", "authentication"), balance),
+    Rule(("timers", "authentication"), timers),
     Rule(("limits",), limits),
-    Rule(("users", "authentication"), authentication),
+    Rule(("users", "authentication", "registration", "backends", "proxy"), authentication),
 )
 
 

@@ -21,6 +21,7 @@ from haproxy_voip.edge.contexts import Contexts, contexts_of, targets_of
 from haproxy_voip.edge.control import ControlServer
 from haproxy_voip.edge.driver import Driver
 from haproxy_voip.edge.facts import AskedToReload, Failed, Stopping, UsersNotRead, UsersRead
+from haproxy_voip.edge.lag import LagMeter
 from haproxy_voip.edge.listeners import Listeners, Wanted
 from haproxy_voip.edge.media_start import KernelMedia, open_kernel
 from haproxy_voip.edge.media_userspace import Listener as MediaListener
@@ -105,6 +106,7 @@ class Edge:
         self._kernel: KernelMedia | None = None
         self._chat: Chat | None = None
         self._media: MediaRelay | None = None
+        self._lag = LagMeter(lambda: set(self._udp.values()), self.driver.receive)
         self._reloader = Reloader(self, around, self.driver)
         self._errands: set[asyncio.Task[None]] = set()  # what takes more than one turn
         self._closing: list[asyncio.Task[None]] = []  # the same, and must come to its end
@@ -142,11 +144,13 @@ class Edge:
         await self._listeners.open(config, contexts.shown)
         self._kernel.serving = True
         driver.start()
+        self._lag.start()
         await self.control.serve()
 
     async def stop(self) -> None:
         """Take nothing more, let what was sent leave, close everything."""
         self.driver.stop()
+        self._lag.stop()
         for errand in self._errands:
             errand.cancel()
         await asyncio.gather(*self._errands, *self._closing, return_exceptions=True)

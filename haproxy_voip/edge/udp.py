@@ -8,18 +8,23 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import struct
 from collections import Counter
 from collections.abc import Callable
 
 from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
 from haproxy_voip.core.events import Datagram
 from haproxy_voip.edge.listening import bound_socket
+from haproxy_voip.edge.queueing import Queue
 
 # A flow is about 300 bytes. Two generations of this many are kept; an address unheard for so long is made anew.
 MAX_FLOWS = 16_384
 # A backend's worth of re-registrations in one burst: 10,000 datagrams of 600 bytes. The kernel may grant less.
 RECEIVE_BUFFER_BYTES = 8 * 2**20
 SEND_BUFFER_BYTES = 2 * 2**20
+
+# Where we reach ourselves when we listen on every address.
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 # What uvloop hands over: (host, port), and for IPv6 (host, port, flow information, scope).
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
@@ -36,6 +41,8 @@ class UdpListener(asyncio.DatagramProtocol):
         self._young: dict[SocketAddress, Flow] = {}
         self._old: dict[SocketAddress, Flow] = {}
         self._clogged = False
+        self._ourselves = Address("", 0)
+        self.queue = Queue(lambda data: self.send(self._ourselves, data), self._filled)
 
     @classmethod
     async def bind(cls, address: Address, receive: Callable[[Datagram], None]) -> UdpListener:
@@ -74,6 +81,7 @@ class UdpListener(asyncio.DatagramProtocol):
         self._transport = transport
         host, port, *_ = transport.get_extra_info("sockname")
         self.local = Address(host, port)
+        self._ourselves = Address(LOOPBACK.get(host, host), port)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Closed by us."""
@@ -100,12 +108,23 @@ class UdpListener(asyncio.DatagramProtocol):
     def _flow(self, address: SocketAddress) -> Flow:
         """A flow not used lately. A full young generation becomes the old one, and the old one is dropped."""
         flow = self._old.get(address)
+        if address[:2] == self._ourselves:
+            # Never kept in the table, so every mark comes by here and nothing else has to look for it.
+            self.queue.read(asyncio.get_running_loop().time())
+            return Flow(Transport.UDP, self.local, self._ourselves)
         if flow is None:
             flow = Flow(Transport.UDP, self.local, Address(address[0], address[1]))
         if len(self._young) >= MAX_FLOWS:
             self._old, self._young = self._young, {}
         self._young[address] = flow
         return flow
+
+    def _filled(self) -> bool:
+        """Whether anything waits to be read (SO_MEMINFO, sock_diag(7))."""
+        if self._transport is None:
+            return False
+        memory: bytes = self._transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4)
+        return bool(struct.unpack("I", memory)[0])
 
 
 def _enlarge(bound: socket.socket, option: int, wanted_bytes: int) -> None:
@@ -118,5 +137,6 @@ def _enlarge(bound: socket.socket, option: int, wanted_bytes: int) -> None:
 
 
 # Linux's numbers (asm-generic/socket.h); Python does not name them.
+SO_MEMINFO = 55
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33

@@ -42,8 +42,11 @@ from haproxy_voip.proxy.facts import (
     RegistrationRefused,
     RegistrationsPaused,
     SessionFailed,
+    TooFewBackends,
     Unregistered,
 )
+from haproxy_voip.proxy.guard_facts import BackendUnguarded
+from haproxy_voip.proxy.limit_facts import LimitFact
 from haproxy_voip.proxy.trunk_facts import TrunkRegistrationFailed
 
 # Some megabytes; at a fact for each call and registration, seconds of work.
@@ -65,15 +68,18 @@ LEVELS: dict[type, LogLevel] = {
     Unregistered: "debug",
     MessageRefused: "debug",
     AuthenticationFailed: "warning",
+    **dict.fromkeys(get_args(LimitFact), "warning"),
     RegistrationRefused: "warning",
     RegistrationsPaused: "warning",
     TrunkRegistrationFailed: "warning",
     BackendRestarted: "warning",
+    BackendUnguarded: "warning",
     MediaTrouble: "warning",
     MediaCarried: "debug",
     SessionFailed: "error",
     BackendDown: "warning",
     FailoverRecord: "warning",
+    TooFewBackends: "warning",
     ChatStarted: "debug",
     ChatLeft: "debug",
     ChatResumed: "debug",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from haproxy_voip.proxy.facts import AuthenticationFailed, MessageRefused, RegistrationRefused, SessionFailed
+from haproxy_voip.proxy.limit_facts import CallLimitReached, SourceBanned
 
 # Seconds for which one line of a kind and source stands for all that follow.
 WINDOW = 10.0
@@ -83,6 +84,8 @@ def source_of(fact: object) -> str | None:
             return flow.remote.host
         case RegistrationRefused(backend=backend):
             return backend
+        case CallLimitReached(user=source) | SourceBanned(source=source):
+            return source
         case SessionFailed(where=where):
             return where  # one mistake of ours may meet every message
         case _:

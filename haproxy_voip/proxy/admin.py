@@ -8,15 +8,26 @@ mean all a backend does, or with `service` (`sip` or `xmpp`) only that. Of chat 
 
 `status` answers:
 
-    active                  the backend that new calls go to; null when there is none
+    active                  the backend that new calls go to; null when there is none. Where `balance` is not "failover"
+                            the best of those that they go to
     uptime_seconds          since this node started
     registration            "mirror" or "active", as configured
+    authentication          "proxy" or "backend", as configured
+    unreachable             contacts that the active backend does not know yet, and for how many seconds at most
+                            (null: none), as those phones must register there themselves; null while the proxy
+                            authenticates and registers for them
+    balance                 as configured
+    percent_up, panic       where calls are spread: how much of all weight can get calls, and whether that is less than
+                            the threshold
     backends                a list, in order of preference, of:
         name, sip           as configured
         health              "unknown", "up" or "down", as the checks say
         admin               "ready", "drain" or "maint", as operators said; "leaving": it was removed from the
                             configuration, and is gone when nothing is left there
-        active              whether it is the one above
+        active              whether new calls go there
+        weight              as configured; null where calls are not spread
+        warm                how much of that it has, from 0 to 1: less during its slowstart; null likewise
+        max_calls           as configured; null: no limit of its own
         calls               that are on it, answered or not
         registrations       our contacts it holds
         registrations_missing   those it shall hold and does not yet
@@ -34,6 +45,16 @@ mean all a backend does, or with `service` (`sip` or `xmpp`) only that. Of chat 
     media_port_pairs        in use, those of an earlier process's streams included
     media_relay             "kernel" or "userspace"
     kernel_flows            directions of streams that the kernel relays alone at this moment
+    lag_ms                  how late the proxy is; what arrives waits so long
+    overloaded              whether new requests of clients and trunks are answered 503 because of that
+    refused                 since the start, for `overload` and `calls_per_user`: how many requests
+    offences                since the start: `failures` (wrong credentials, malformed messages), `unproven`
+                            requests (without right credentials), `bans`, and `dropped`, what came from somebody banned
+    banned_sources          at this moment
+    banned                  the latest of them, at most 20, a list of:
+        source              the address, or /64 of IPv6
+        seconds_left        of its ban
+        bans, reason        how many in a row, and what for
     trunks                  a list of:
         name, address       as configured
         calls, max_calls    to and from it at this moment, and how many may be
@@ -42,7 +63,8 @@ mean all a backend does, or with `service` (`sip` or `xmpp`) only that. Of chat 
         last_error          why the last attempt failed; null: it did not
     failovers               the last ones, oldest first, a list of:
         age_seconds         since then
-        backend, successor  what was left, and for which one (null: none was there)
+        backend, successor  what was left, and for which one (null: none was there); where calls are spread, for which
+                            ones, with commas
         signal              what told of it; "maintenance" when an operator did
         detected_after      seconds from that signal to the judgement
         moved, lost         kind of thing -> how many
@@ -60,6 +82,7 @@ from haproxy_voip.proxy.backends import Backends
 from haproxy_voip.proxy.calls import Calls
 from haproxy_voip.proxy.chat.admin import ChatAdmin
 from haproxy_voip.proxy.effects import Reload, ReloadUsers, Reply, Service
+from haproxy_voip.proxy.entrusted import Entrusted
 from haproxy_voip.proxy.evacuation import Evacuation
 from haproxy_voip.proxy.events import Command, RelayInUse
 from haproxy_voip.proxy.facts import FailoverRecord
@@ -167,11 +190,15 @@ class Admin:
         return [*outputs, Reply(command.number, result | ({} if self.chat is None else self.chat.table()))]
 
     def _status(self, command: Command, now: float) -> list[Output]:
-        bindings = self._registrar.bindings
+        bindings, choice = self._registrar.bindings, self._backends.choice
         result = {
             "active": self._backends.pool.active,
             "uptime_seconds": round(now - self._started_at, 3),
             "registration": self._shared.config.registration,
+            "authentication": self._shared.config.authentication,
+            "unreachable": self._unreachable(now),
+            "balance": choice.sharing.balance,
+            **({"percent_up": choice.percent_up, "panic": choice.panic} if choice.sharing.spreads else {}),
             "backends": self._table(now),
             "users_registered": len({binding.aor for binding in bindings}),
             "contacts": len(bindings),
@@ -184,13 +211,36 @@ class Admin:
             "media_port_pairs": self._shared.ports.in_use,
             "media_relay": self.relay.relay,
             "kernel_flows": self.relay.kernel_flows,
+            **self._limits(now),
             "trunks": [] if self.trunks is None else self.trunks.rows(now),
             "failovers": [_row(record, now) for record in self._evacuation.records],
         }
         return [Reply(command.number, result | ({} if self.chat is None else self.chat.status(now)))]
 
+    def _limits(self, now: float) -> dict[str, Any]:
+        admission, sources = self._shared.admission, self._shared.sources
+        return {
+            "lag_ms": round(admission.lag * 1000, 1),
+            "overloaded": admission.overloaded,
+            "refused": {"overload": admission.refused, "calls_per_user": self._calls.quota.refused},
+            "offences": {
+                "failures": sources.failed,
+                "unproven": sources.unproven,
+                "bans": sources.bans,
+                "dropped": sources.dropped,
+            },
+            "banned_sources": sources.banned(now),
+            "banned": sources.rows(now),
+        }
+
+    def _unreachable(self, now: float) -> dict[str, Any] | None:
+        if not isinstance(self._upstream, Entrusted):
+            return None
+        contacts, seconds = self._upstream.unreachable(self._backends.pool.active, now)
+        return {"contacts": contacts, "seconds": None if seconds is None else round(max(seconds, 0.0), 1)}
+
     def _table(self, now: float) -> list[dict[str, Any]]:
-        calls = self._calls.snapshot()
+        calls, choice = self._calls.snapshot(), self._backends.choice
         rows = []
         for name, member in self._backends.pool.members.items():
             held, missing = self._upstream.counts(name)
@@ -202,8 +252,11 @@ class Admin:
                     "sip": str(self._shared.network.endpoint(name)),
                     "health": str(member.health),
                     "admin": member.word,
-                    "active": name == self._backends.pool.active,
+                    "active": choice.chosen(name),
+                    "weight": choice.terms(name).weight if choice.sharing.spreads else None,
+                    "warm": round(choice.share(name, now), 2) if choice.sharing.spreads else None,
                     "calls": calls.get(name, 0),
+                    "max_calls": choice.terms(name).max_calls,
                     "registrations": held,
                     "registrations_missing": missing,
                     "suspected_for": detector.suspected_for,

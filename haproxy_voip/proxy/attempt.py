@@ -14,6 +14,7 @@ from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.sip.dialog import Dialog
+from haproxy_voip.sip.errors import REASON_PHRASES
 from haproxy_voip.sip.message import Header, Request, Response, header
 from haproxy_voip.sip.transactions import ClientTransaction
 
@@ -79,6 +80,8 @@ class Attempt:
     def response(self, transaction: ClientTransaction, response: Response, now: float) -> list[Output]:
         """Take a response; what matters to the caller is the call's to say."""
         status = response.status
+        if 100 < status < 300 and not self.over and self._unproven:
+            return self._unguarded(response, now)
         if 200 <= status < 300:
             return self._success(response, now)
         if self.over:
@@ -91,6 +94,24 @@ class Attempt:
             return self._answer_challenge(transaction, response, now)
         self._finish()
         return self.listener.failed_with(response, now)
+
+    @property
+    def _unproven(self) -> bool:
+        """Whether the backend ought to have asked who calls."""
+        if self.side is not Side.BACKEND or self._call.trunk is not None or self.request is None:
+            return False
+        return self._shared.passing.unproven(self.request)
+
+    def _unguarded(self, response: Response, now: float) -> list[Output]:
+        """It takes the call from whoever makes it: no."""
+        told = self._shared.passing.unguarded(self._call.backend, "INVITE")
+        if response.status < 200:
+            outputs = self.cancel([], now)
+        else:
+            self._finish()
+            outputs = self._decline(response, now)
+        refusal = Response(403, REASON_PHRASES[403])
+        return [*told, *outputs, *self.listener.failed_with(refusal, now)]
 
     def _provisional(self, response: Response, now: float) -> list[Output]:
         if response.to.tag is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from haproxy_voip.cluster.choice import Choice, Sharing, Terms
 from haproxy_voip.cluster.detector import (
     BackendDown,
     BackendUp,
@@ -19,7 +20,7 @@ from haproxy_voip.cluster.detector import (
     StirDue,
 )
 from haproxy_voip.cluster.health import Health, HealthTiming
-from haproxy_voip.cluster.pool import ActiveChanged, Admin, Cause, Evacuate, Pool, PoolOutput, Retire
+from haproxy_voip.cluster.pool import ActiveChanged, Admin, Cause, Evacuate, Pool, PoolOutput, PoolRefusal, Retire
 from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.address import Flow, Transport
 from haproxy_voip.core.chance import Chance
@@ -33,7 +34,7 @@ from haproxy_voip.proxy.effects import (
     Service,
     StirCanary,
 )
-from haproxy_voip.proxy.facts import AdminChanged, BackendRestarted
+from haproxy_voip.proxy.facts import AdminChanged, BackendRestarted, TooFewBackends
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.shared import Output
 from haproxy_voip.sip.errors import MessageError
@@ -96,6 +97,12 @@ class Canary:
 Judgement = Output | Verdict | Returned | Retired
 
 
+def sharing(config: Config) -> Sharing:
+    """How telephony is shared."""
+    terms = {one.name: Terms(one.weight, one.max_calls, one.slowstart) for one in config.backends}
+    return Sharing(config.balance, config.panic, terms)
+
+
 class Backends:
     """Detectors and the pool, of the backends' telephony."""
 
@@ -108,7 +115,9 @@ class Backends:
         self._tag = chance.token()
         self._chance = chance
         self._alarms: Deadlines[Detector] = Deadlines()
-        self.pool = Pool(names, config.failback, now)
+        self.choice = Choice(Pool(names, self._failback(config), now), self._sharing(config))
+        self.pool = self.choice.pool
+        self._panic = False  # it was said
         self.detectors = {name: Detector(name, timing, now) for name in names}
         for detector in self.detectors.values():
             self._alarms.set(detector, detector.deadline)
@@ -119,18 +128,25 @@ class Backends:
     def _names(self, config: Config) -> list[str]:
         return list(config.sip_endpoints)
 
+    def _sharing(self, config: Config) -> Sharing:
+        return sharing(config)
+
+    def _failback(self, config: Config) -> float | None:
+        return None if self._sharing(config).spreads else config.failback
+
     def reconfigure(self, config: Config, now: float) -> list[Judgement]:
         """Have these backends from now on: new ones are probed first, those that are missing leave (`drop` them)."""
         timing, occupied = _timing(config), self.pool.occupied
         for detector in self.detectors.values():
             detector.retime(timing)
+        self.choice.arrange(self._sharing(config))
         names = self._names(config)
         for name in names:
             if name not in self.detectors:
                 detector = self.detectors[name] = Detector(name, timing, now)
                 self._canaries[name] = Canary()
                 self._alarms.set(detector, detector.deadline)
-        outputs = self._pooled(self.pool.arrange(names, config.failback, now), None)
+        outputs = self._pooled(self.pool.arrange(names, self._failback(config), now), None)
         return [*outputs, *(Returned(name) for name in self.pool.occupied if name not in occupied)]
 
     def drop(self, backend: str) -> list[Output]:
@@ -143,9 +159,14 @@ class Backends:
     @property
     def eligible(self) -> list[str]:
         """All that may get new calls; the active one first, then by preference."""
-        active = self.pool.active
-        names = self.pool.eligible
-        return [active, *(name for name in names if name != active)] if active in names else names
+        return self.choice.eligible
+
+    @property
+    def successor(self) -> str | None:
+        """Who gets new calls now, for people; None: nobody."""
+        if not self.choice.sharing.spreads or self.pool.active is None:
+            return self.pool.active
+        return ", ".join(self.pool.eligible)
 
     @property
     def deadline(self) -> float | None:
@@ -239,6 +260,9 @@ class Backends:
 
     def switch(self, backend: str, now: float) -> list[Judgement]:
         """Make it the active one. Raises PoolRefusal."""
+        balance = self.choice.sharing.balance
+        if self.choice.sharing.spreads:
+            raise PoolRefusal(f"balance is {balance}: every backend that is ready gets calls; drain the others instead")
         return self._pooled(self.pool.switch(backend, now), None)
 
     def follow(self, backend: str, now: float) -> list[Judgement]:
@@ -283,17 +307,29 @@ class Backends:
                     judged.append(Retired(backend))
                 case _:
                     judged.append(output)
+        if self.choice.panic is not self._panic:
+            self._panic = not self._panic
+            judged.append(TooFewBackends(self._panic, self.choice.percent_up, self.choice.sharing.panic))
         return judged
 
     def _spread_burden(self, pooled: list[PoolOutput]) -> None:
         """Detectors are told whose backend is the last one, and whose gets everything now."""
         usable = self.pool.eligible
         for name, detector in self.detectors.items():
-            detector.last = usable in ([], [name])
+            # Of too few, each is as good as the last: it is busy rather than dead, and the others could not take over.
+            detector.last = usable in ([], [name]) or self.choice.panic
+        if self.choice.sharing.spreads:
+            if any(isinstance(output, Evacuate) for output in pooled):
+                self._burden(usable)
+            return
         for output in pooled:
             if isinstance(output, ActiveChanged) and output.new is not None and output.why is not Cause.START:
-                self.detectors[output.new].burdened()
-                self._alarms.set(self.detectors[output.new], self.detectors[output.new].deadline)
+                self._burden([output.new])
+
+    def _burden(self, names: list[str]) -> None:
+        for name in names:
+            self.detectors[name].burdened()
+            self._alarms.set(self.detectors[name], self.detectors[name].deadline)
 
     def _stir(self, backend: str) -> list[Output]:
         """What is said on its canary, which to a UDP backend is TCP. Answered where it came from, whatever our port."""

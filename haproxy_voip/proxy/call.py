@@ -137,7 +137,7 @@ class Call:
         request = callee.request(self._shared, incoming.request, self.attempt.contact)
         inside = callee.inside
         request.headers.extend(self._shared.topology.carried(incoming.request, incoming.hidden, inside=inside))
-        request.headers.extend(callee.marks(self.token))
+        request.headers.extend([*callee.marks(self.token), *callee.proof(self._shared, incoming.request)])
         request.body = self.session.offer(incoming.request, callee.side.other, incoming.hidden)
         self.progressed(now)
         return [*self.outputs_pending(), *self.attempt.start(request, now)]
@@ -197,7 +197,7 @@ class Call:
             # 16.7 step 6: a 503 is never passed on, as it would speak of all that is behind us; 500 it is.
             otherwise = 500 if response.status == 503 else response.status
             return self._elsewhere(otherwise, f"{self.backend} answered {response.status}", now)
-        outputs = self.caller.send(self.caller.failure(response, self.callee.hidden), now)
+        outputs = self.caller.fail(response, self.callee.hidden, now)
         return outputs + self._end(f"{response.status} {response.reason}", now, "callee", response.status)
 
     def unanswered(self, reason: str, now: float) -> list[Output]:

@@ -143,15 +143,29 @@ class Caller:
         """End it with an answer of our own."""
         return self._shared.refuse(self.incoming.transaction, status, now, headers)
 
+    def fail(self, response: Response, hidden: tuple[str, ...], now: float) -> list[Output]:
+        """The callee answered 300-699."""
+        failures: list[Output] = []
+        if self._proves_itself:
+            failures += self._shared.proof(response, self.incoming.transaction, self._call.backend, now)
+        return [*failures, *self.send(self.failure(response, hidden), now)]
+
+    @property
+    def _proves_itself(self) -> bool:
+        """Whether it answers the backend's challenges."""
+        return self._shared.passing.on and self.side is Side.CLIENT and self._call.trunk is None
+
     def failure(self, response: Response, hidden: tuple[str, ...]) -> Response:
         """The callee's 300-699 as the caller gets it."""
         topology, incoming, tag = self._shared.topology, self.incoming, self._shared.chance.token()
-        if response.status in CHALLENGES:
+        if response.status in CHALLENGES and not self._proves_itself:
             return response_to(incoming.request, 403, None, tag)
         answer = response_to(incoming.request, response.status, response.reason, tag)
         if 300 <= response.status < 400:
             answer.headers.extend(_redirections(response, self._shared))
         answer.headers.extend(topology.carried(response, hidden, self._trusts_callee))
+        if self._proves_itself:
+            answer.headers.extend(self._shared.passing.answers(response, incoming.request, self._call.backend))
         answer.body = topology.body(response, hidden)
         return answer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
+from haproxy_voip.cluster.choice import Choice
 from haproxy_voip.cluster.decisions import Decision, Thing, decide
 from haproxy_voip.core.effects import Send
 from haproxy_voip.proxy import farewell, story
@@ -18,8 +19,11 @@ from haproxy_voip.proxy.farewell import Silent
 from haproxy_voip.proxy.invitation import Invitation
 from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.leg import Leg, Side
+from haproxy_voip.proxy.limit_facts import CallLimitReached
 from haproxy_voip.proxy.moves import Moves, Reckoning
 from haproxy_voip.proxy.pairing import conversations
+from haproxy_voip.proxy.placing import Placing
+from haproxy_voip.proxy.quota import Quota
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.turns import Turns
 from haproxy_voip.proxy.upstream import Upstream
@@ -38,11 +42,12 @@ Doubt = Callable[[str, str, float], list[Output]]
 class Calls:
     """The calls by backend, in the order they came."""
 
-    def __init__(self, shared: Shared, doubt: Doubt, eligible: Callable[[], list[str]], upstream: Upstream) -> None:
+    def __init__(self, shared: Shared, doubt: Doubt, choice: Choice, upstream: Upstream) -> None:
         self.shared = self._shared = shared
         self._upstream = upstream
         self.doubt = doubt
-        self._eligible = eligible
+        self.placing = Placing(shared, choice)
+        choice.calls = lambda name: len(self._by_backend[name])
         self._by_backend: defaultdict[str, dict[Call, None]] = defaultdict(
             dict, {backend.name: {} for backend in shared.config.backends}
         )
@@ -54,6 +59,7 @@ class Calls:
         self.fingerprints = Fingerprints()
         self._owners: dict[int, Call] = {}  # of streams, as far as somebody asked
         self.count = 0
+        self.quota = Quota()
 
     # -- coming in ----------------------------------------------------------------------------------
 
@@ -79,21 +85,27 @@ class Calls:
     def _begin(self, incoming: Incoming, callee: Invitation, now: float) -> list[Output]:
         if self.count >= self._shared.config.limits.max_calls:
             raise MessageError("limits.max_calls is reached", status=503)
-        if callee.side is Side.BACKEND and callee.backend not in (usable := self._eligible()):
-            # It was lost while the call waited for its callee's registration there.
-            if not usable:
-                raise MessageError("no backend is up and ready", status=503)
-            elsewhere = callee.at(self._shared, usable[0])
+        limit = self._shared.config.limits.calls_per_user
+        if self.quota.used_up(callee, limit):
+            return [*self._shared.refuse(incoming.transaction, 503, now), CallLimitReached(callee.user, limit or 0)]
+        if callee.side is Side.BACKEND and not self.placing.takes(callee.backend):
+            # It was lost, or others filled it, while the call waited for its callee's registration there.
+            backend = self.placing.instead(callee, now)
+            elsewhere = callee.at(self._shared, backend)
             return self._upstream.before_call_to(
-                callee.name, usable[0], lambda at: self._placed(incoming, elsewhere, at), now
+                callee.name, backend, lambda at: self._placed(incoming, elsewhere, at), now
             )
         if callee.trunk is not None:
             callee.trunk.admit()
         call = Call(self._shared, self, incoming, callee, now)
         self.count += 1
+        self.quota.began(call)
         if call.trunk is not None:
             call.trunk.calls += 1
+        if callee.side is Side.BACKEND:
+            self.placing.placed(call.backend)
         self._by_backend[call.backend][call] = None
+        self.placing.add(call)
         return call.start(now)
 
     def _placed(self, incoming: Incoming, callee: Invitation, now: float) -> list[Output]:
@@ -108,7 +120,7 @@ class Calls:
 
     def next_backend(self, call: Call) -> str | None:
         """Where to call next: usable, and not asked before for this call."""
-        return next((name for name in self._eligible() if name not in call.tried), None)
+        return self.placing.another(call)
 
     def when_known(self, callee: str, backend: str, place: Callable[[float], list[Output]], now: float) -> list[Output]:
         """Do this once the backend knows a contact of the callee."""
@@ -122,6 +134,8 @@ class Calls:
     def rehome(self, call: Call, backend: str) -> None:
         """The call is on another backend now."""
         self._by_backend[call.backend].pop(call, None)
+        if call.callee.side is Side.BACKEND:
+            self.placing.placed(backend)
         call.backend = backend
         self._by_backend[backend][call] = None
 
@@ -129,6 +143,8 @@ class Calls:
         """The call ended."""
         if self._by_backend[call.backend].pop(call, call) is None:
             self.count -= 1
+            self.quota.ended(call)
+            self.placing.remove(call)
             if call.trunk is not None:
                 call.trunk.calls -= 1
         for stream in call.media.streams:

@@ -77,7 +77,8 @@ class Evacuation:
                 case BackendRestarted(backend):
                     outputs += [item, *self._remind(backend, now)]
                 case ActiveChanged(old, new):
-                    outputs.append(item)
+                    if None in (old, new) or not self._backends.choice.sharing.spreads:
+                        outputs.append(item)  # else it is one of several, and nothing changes for anybody
                     outputs += self._registrations(old, new, now)
                 case BackendDown():
                     pass  # told already
@@ -91,7 +92,7 @@ class Evacuation:
     def _leave(self, backend: str, down: BackendDown | None, now: float) -> list[Output]:
         """Most urgent first: callers wait, then the users of the dead one must be known elsewhere."""
         moves = Moves(Reckoning(backend, now))
-        successor = self._backends.pool.active
+        successor = self._backends.successor
         outputs: list[Output] = []
         if down is None:
             outputs += apart(lambda name, at: self._calls.join(name, at, alive=True), backend, now)
@@ -101,7 +102,7 @@ class Evacuation:
             outputs += apart(self._upstream.went, backend, now)
         outputs += self._calls.evacuate(backend, moves, down is None, now)
         outputs += self._inquiries.evacuate(backend, moves, now)
-        outputs += self._subscriptions.evacuate(backend, successor, moves, now)
+        outputs += self._subscriptions.evacuate(backend, self._backends.choice.home, moves, now)
         if down is None:
             outputs += apart(self._upstream.left, backend, now)
         record = FailoverRecord(
@@ -122,7 +123,7 @@ class Evacuation:
         self.retired(now)
         moves = Moves(Reckoning(backend, now))
         outputs: list[Output] = [BackendLeaves(backend, "sip", len(self._calls.on(backend)))]
-        outputs += self._subscriptions.evacuate(backend, self._backends.pool.active, moves, now)
+        outputs += self._subscriptions.evacuate(backend, self._backends.choice.home, moves, now)
         if self._backends.detectors[backend].up:
             outputs += apart(self._upstream.left, backend, now)
         return outputs

@@ -186,6 +186,13 @@ class Command:
     arguments: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Lagging:
+    """How late the edge is, several times a second: what arrives has waited so long before it comes in here."""
+
+    seconds: float
+
+
 NodeEvent = (
     Datagram
     | StreamOpened
@@ -208,6 +215,7 @@ NodeEvent = (
     | PortsTaken
     | PortsFree
     | RelayInUse
+    | Lagging
     | Reconfigured
     | Command
 )

@@ -9,6 +9,8 @@ from haproxy_voip.cluster.pool import ActiveChanged
 from haproxy_voip.core.address import Flow
 from haproxy_voip.proxy.call_facts import CallFact
 from haproxy_voip.proxy.chat_facts import ChatFact
+from haproxy_voip.proxy.guard_facts import BackendUnguarded
+from haproxy_voip.proxy.limit_facts import LimitFact
 from haproxy_voip.proxy.trunk_facts import TrunkFact
 
 
@@ -208,11 +210,25 @@ class CallNotMoved:
 
 
 @dataclass(slots=True)
+class TooFewBackends:
+    """Fewer backends get new calls than the panic threshold wants, or enough again."""
+
+    panic: bool
+    percent_up: int  # of all weight
+    threshold: int  # percent
+
+    def __str__(self) -> str:
+        compared = "less" if self.panic else "not less"
+        so = "; calls beyond max_calls are answered 503" if self.panic else ""
+        return f"{self.percent_up} % of the backends' weight can get calls, {compared} than panic: {self.threshold}{so}"
+
+
+@dataclass(slots=True)
 class FailoverRecord:
     """One backend's end and what became of everything on it."""
 
     backend: str
-    successor: str | None
+    successor: str | None  # with another balance than failover all of them
     signal: str
     detected_after: float  # seconds from the first sign to the judgement
     moved: dict[str, int] = field(default_factory=dict)  # kind of thing -> how many go on at the successor
@@ -350,6 +366,7 @@ NodeFact = (
     | RegistrationRefused
     | RegistrationsPaused
     | TrunkFact
+    | LimitFact
     | CallStarted
     | CallAnswered
     | CallMoved
@@ -367,10 +384,12 @@ NodeFact = (
     | SessionFailed
     | BackendRemembered
     | BackendRestarted
+    | BackendUnguarded
     | BackendLeaves
     | BackendGone
     | AdminChanged
     | BackendDown
     | BackendUp
     | ActiveChanged
+    | TooFewBackends
 )

@@ -60,7 +60,14 @@ class Forward:
         if request.method == "PRACK":
             sent.add("RAck", self._rack(request))
         self._copy(request, sent, self.asked_on)
+        if self._passing:
+            sent.headers.extend(self._shared.passing.credentials(request))
         return sent
+
+    @property
+    def _passing(self) -> bool:
+        """Whether a phone asks, and proves itself to the backend."""
+        return self._shared.passing.on and self.sent_on.side is Side.BACKEND and self.sent_on.bridge.trunk is None
 
     def _rack(self, request: Request) -> str:
         """RAck names the INVITE by its CSeq on that leg (RFC 3262 section 7.2)."""
@@ -106,7 +113,7 @@ class Forward:
             self.sent_on.unacknowledged[self._cseq] = None
         if self._over or (self.server.last_status or 0) >= 200:
             return []
-        if status in (401, 407) and self.sent_on.trusted:
+        if status in (401, 407) and self.sent_on.trusted and not self._passing:
             return self._challenged(response, now)
         return self._answer_with(response, now)
 
@@ -142,6 +149,8 @@ class Forward:
             theirs = RAck(rseq, self._cseq, "INVITE")
             answer.add("RSeq", str(self.asked_on.reliable.number(theirs, request.cseq.number)))
         self._copy(response, answer, self.sent_on)
+        if self._passing:
+            answer.headers.extend(self._shared.passing.answers(response, request, self.sent_on.bridge.backend))
         return answer
 
     def _finish(self, answer: Response | None, now: float) -> list[Output]:

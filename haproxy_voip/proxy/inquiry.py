@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from haproxy_voip.cluster.choice import Choice
 from haproxy_voip.cluster.decisions import Decision, Thing, decide, safe_to_repeat
 from haproxy_voip.proxy.challenges import Challenges
 from haproxy_voip.proxy.invitation import Invitation
@@ -49,16 +50,21 @@ class Inquiry:
 
     def start(self, now: float) -> list[Output]:
         """Ask the far side. Raises MessageError when it cannot be asked this."""
-        shared, original = self._home.shared, self.server.request
         self.tried.append(self.target.backend)
-        self._challenges = Challenges(shared.authentication, self.target.backend, self.target.user)
+        self._challenges = Challenges(self._home.shared.authentication, self.target.backend, self.target.user)
+        return self._send(self._asked(), now)
+
+    def _asked(self) -> Request:
+        """What the far side is asked."""
+        shared, original = self._home.shared, self.server.request
         contact = None
         if original.method in DIALOG_MAKING or original.has("contact"):
             contact = shared.network.contact(self.token, self.target.flow)
         request = self.target.request(shared, original, contact)
         request.headers.extend(shared.topology.carried(original, self.hidden))
+        request.headers.extend(self.target.proof(shared, original))
         request.body = shared.topology.body(original, self.hidden)
-        return self._send(request, now)
+        return request
 
     def _send(self, request: Request, now: float) -> list[Output]:
         self.request = request
@@ -74,22 +80,39 @@ class Inquiry:
             return []  # RFC 4320 section 4.1: a provisional to a non-INVITE only before 200 ms; ours are local
         shared = self._home.shared
         if self.target.side is Side.BACKEND:
-            if status in (401, 407):
+            if status in (401, 407) and not shared.passing.on:
                 again = self._challenges.again(response, transaction.request)
                 return self.refuse(403, now) if again is None else self._send(again, now)
             if status in (408, UNTOUCHED):
                 outputs = self._home.doubt(self.target.backend, f"{status} to {transaction.request.method}", now)
                 # 16.7 step 6: a 503 is never passed on, as it would speak of all that is behind us.
                 return outputs + self.elsewhere(500 if status == UNTOUCHED else 504, now, status == UNTOUCHED)
+            if status < 300 and shared.passing.unproven(self.server.request):
+                told = shared.passing.unguarded(self.target.backend, self.server.request.method)
+                return [*told, *self.refuse(403, now)]
         self._home.forget(self)
-        if transaction.request.method in DIALOG_MAKING:
+        return self._answered(response, now)
+
+    def _answered(self, response: Response, now: float) -> list[Output]:
+        """Bring it back."""
+        shared, status = self._home.shared, response.status
+        if self.server.request.method in DIALOG_MAKING:
             if status < 300:
                 return self._home.subscriptions.established(self, response, now)
             self._home.subscriptions.refused(self)
         answer = response_to(self.server.request, status, response.reason, shared.chance.token())
         answer.headers.extend(shared.topology.carried(response, self.target.hidden))
         answer.body = shared.topology.body(response, self.target.hidden)
-        return shared.answer(self.server, answer, now)
+        return [*self._proof(response, answer), *shared.answer(self.server, answer, now)]
+
+    def _proof(self, response: Response, answer: Response) -> list[Output]:
+        """Pass on what the backend says of proof."""
+        if not self.target.by_phone:
+            return []
+        passing, asked, backend = self._home.shared.passing, self.server.request, self.target.backend
+        judged = self._home.shared.proof(response, self.server, backend, self._home.shared.now)
+        answer.headers.extend(passing.answers(response, asked, backend))
+        return judged
 
     def failed(self, transaction: ClientTransaction, reason: str, now: float) -> list[Output]:
         """No answer came. RFC 4320 section 4.2: by now a 408 would come too late to be of use."""
@@ -104,7 +127,7 @@ class Inquiry:
     def elsewhere(self, otherwise: int, now: float, untouched: bool = False) -> list[Output]:
         """Ask the next backend once, if that is safe; else answer `otherwise`. `untouched`: this one did nothing."""
         method = self.server.request.method
-        successor = self._home.next_backend(self.tried)
+        successor = self._home.next_backend(self)
         safe = untouched or safe_to_repeat(method, in_dialog=False)
         decision = decide(Thing.REQUEST_SAFE if safe else Thing.REQUEST_UNSAFE, another=successor is not None)
         if decision is not Decision.SEND_AGAIN or len(self.tried) == MAX_TRIES:
@@ -144,20 +167,23 @@ class Inquiries:
         shared: Shared,
         subscriptions: Subscriptions,
         doubt: Callable[[str, str, float], list[Output]],
-        eligible: Callable[[], list[str]],
+        choice: Choice,
     ) -> None:
         self.shared = shared
         self.subscriptions = subscriptions
         self.doubt = doubt
-        self._eligible = eligible
+        self._choice = choice
         self._by_backend: defaultdict[str, dict[Inquiry, None]] = defaultdict(dict)
 
     def ask(self, server: ServerTransaction, hidden: tuple[str, ...], target: Invitation, now: float) -> list[Output]:
         """Take a request across. Raises MessageError when it cannot be."""
-        here = self._by_backend[target.backend]
+        return self.take(Inquiry(self, server, hidden, target), now)
+
+    def take(self, inquiry: Inquiry, now: float) -> list[Output]:
+        """One that is ready to start. Raises MessageError when it cannot cross."""
+        here = self._by_backend[inquiry.target.backend]
         if len(here) >= MAX_INQUIRIES:
-            return self.shared.refuse(server, 503, now)
-        inquiry = Inquiry(self, server, hidden, target)
+            return self.shared.refuse(inquiry.server, 503, now)
         here[inquiry] = None
         try:
             return inquiry.start(now)
@@ -173,9 +199,9 @@ class Inquiries:
         """It was removed, and nothing is there."""
         self._by_backend.pop(backend, None)
 
-    def next_backend(self, tried: list[str]) -> str | None:
+    def next_backend(self, inquiry: Inquiry) -> str | None:
         """A usable backend that was not asked before."""
-        return next((name for name in self._eligible() if name not in tried), None)
+        return self._choice.home(inquiry.target.key, inquiry.tried)
 
     def rehome(self, inquiry: Inquiry, backend: str) -> None:
         """It is asked elsewhere now."""

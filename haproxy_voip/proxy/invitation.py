@@ -56,9 +56,23 @@ class Invitation:
         return cls(Side.CLIENT, backend, "", request.request_uri.user or "", flow, hidden, trunk=trunk)
 
     @property
+    def key(self) -> str:
+        """Whose calls should be on one backend: the client's user; of a trunk, who has none, the number's."""
+        return self.user or self.name
+
+    @property
     def inside(self) -> bool:
         """Whether it goes to a carrier, which is trusted with who somebody is."""
         return self.side is Side.CLIENT and self.trunk is not None
+
+    @property
+    def by_phone(self) -> bool:
+        """Whether it comes from a phone, which proves itself to the backend where that authenticates."""
+        return self.side is Side.BACKEND and self.trunk is None
+
+    def proof(self, shared: Shared, original: Request) -> list[Header]:
+        """The phone's own credentials, where the backend authenticates."""
+        return shared.passing.credentials(original) if self.by_phone else []
 
     def marks(self, token: str) -> list[Header]:
         """What tells a backend which call this is, and over which trunk it came."""
@@ -105,7 +119,14 @@ class Invitation:
         return Request(original.method, uri, headers)
 
     def _backend_uri(self, shared: Shared, original: Request) -> str:
-        """What the client dialled, at the backend's address."""
+        """What the client dialled, at the backend's address.
+
+        Where credentials pass through it is what the client wrote, if that is in our domain: their hash is over it, and
+        a server may compare (RFC 7616 section 3.4.6).
+        """
+        ours = original.request_uri.host.lower() == shared.config.proxy.domain.lower()
+        if shared.passing.on and self.by_phone and ours:
+            return original.uri
         transport, address = shared.network.endpoint(self.backend)
         user = "" if not self.name else f"{self.name}@"
         suffix = "" if transport is Transport.UDP else f";transport={transport}"

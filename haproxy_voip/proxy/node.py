@@ -8,7 +8,7 @@ bytes -> framing -> transactions -> who sent it? -> inside a dialog: the other l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.address import Flow
@@ -18,17 +18,20 @@ from haproxy_voip.core.effects import Close, Send
 from haproxy_voip.core.events import Datagram, StreamClosed, StreamData, StreamOpened
 from haproxy_voip.proxy import unusable
 from haproxy_voip.proxy.admin import Admin
+from haproxy_voip.proxy.admission import Admission
 from haproxy_voip.proxy.authentication import Authentication
 from haproxy_voip.proxy.backends import Backends, Judgement
 from haproxy_voip.proxy.calls import Calls
 from haproxy_voip.proxy.chat.admin import ChatAdmin
 from haproxy_voip.proxy.chat.chat import Chat
+from haproxy_voip.proxy.entrusted import Entrusted, registrar
 from haproxy_voip.proxy.evacuation import Evacuation
 from haproxy_voip.proxy.events import (
     CanaryClosed,
     CanaryOpened,
     Command,
     DeepProbeDone,
+    Lagging,
     Looked,
     NodeEvent,
     ProbeRefused,
@@ -40,14 +43,16 @@ from haproxy_voip.proxy.events import (
 )
 from haproxy_voip.proxy.facts import MessageRefused
 from haproxy_voip.proxy.inquiry import Inquiries
-from haproxy_voip.proxy.isolation import apart, ended
+from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.leg import Legs
 from haproxy_voip.proxy.network import Network
+from haproxy_voip.proxy.owners import owner_ended, owner_of, timed_out, transport_failed
+from haproxy_voip.proxy.passing import Passing
 from haproxy_voip.proxy.reception import Parts, Reception
 from haproxy_voip.proxy.reconfiguration import Reconfiguration
-from haproxy_voip.proxy.registrar import Registrar
 from haproxy_voip.proxy.relay_reports import RelayReports
-from haproxy_voip.proxy.shared import Output, Owner, Shared
+from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.sources import Sources, spared
 from haproxy_voip.proxy.subscriptions import Subscriptions
 from haproxy_voip.proxy.together import Together
 from haproxy_voip.proxy.topology import Topology
@@ -61,7 +66,6 @@ from haproxy_voip.sip.framing import Keepalive
 from haproxy_voip.sip.message import Request, Response, parse, response_to
 from haproxy_voip.sip.timers import RFC_3261
 from haproxy_voip.sip.transactions import (
-    ClientTransaction,
     RequestReceived,
     ResponseReceived,
     TimedOut,
@@ -93,21 +97,25 @@ class Node:
         network = Network(config)
         legs = Legs()
         topology = Topology(config.proxy.domain, network.own_hosts, network.backend_hosts, legs)
-        callers = _callers(users[1])
+        passing = Passing(on=config.authentication == "backend")
+        callers = {} if passing.on else _callers(users[1])
         authentication = Authentication(users[0], callers, chance, epoch_offset, config.proxy.digest)
         ports = PortPool(config.media.ports.low, config.media.ports.high, config.media.quarantine)
         transactions = Transactions(chance, RFC_3261)
+        sources = Sources(config.limits, spared(config.limits, network.backend_hosts, config.trunks))
         self._shared = Shared(
-            config, chance, network, transactions, legs, topology, ports, authentication, RFC_3261, now
-        )
+            config, chance, network, transactions, legs, topology, ports, authentication, RFC_3261,
+            Admission(chance), sources, now=now, passing=passing,
+        )  # fmt: skip
+        self._sources, self._barred = sources, sources.barred
         self.backends = Backends(config, network, chance, now)
         chats = config.proxy.xmpp is not None
         self.chat = Chat(config, users[1], network, chance, now, epoch_offset) if chats else None
-        self._upstream = Upstream(self._shared, self._targets)
-        self._calls = Calls(self._shared, self._doubt, lambda: self.backends.eligible, self._upstream)
+        self._upstream = Entrusted(self._shared) if passing.on else Upstream(self._shared, self._targets)
+        self._calls = Calls(self._shared, self._doubt, self.backends.choice, self._upstream)
         self._subscriptions = Subscriptions(self._shared)
-        self._inquiries = Inquiries(self._shared, self._subscriptions, self._doubt, lambda: self.backends.eligible)
-        self._registrar = Registrar(self._shared, self._upstream)
+        self._inquiries = Inquiries(self._shared, self._subscriptions, self._doubt, self.backends.choice)
+        self._registrar = registrar(self._shared, self._upstream, self._inquiries, self.backends.choice.home)
         trunks = Trunks(config.trunks, chance)
         self._trunks = TrunkRegistrations(self._shared, trunks, now)
         parts = Parts(
@@ -125,14 +133,9 @@ class Node:
         )
         self._reconfiguration = Reconfiguration(self._shared, parts, self._evacuation)
         self._admin = Admin(
-            self._shared,
-            self.backends,
-            self._evacuation,
-            self._registrar,
-            self._upstream,
-            self._calls,
+            self._shared, self.backends, self._evacuation, self._registrar, self._upstream, self._calls,
             self._subscriptions,
-        )
+        )  # fmt: skip
         self._relay_reports = RelayReports(self._shared, self._calls, self.backends, self._judged)
         self._admin.trunks = self._trunks
         if self.chat is not None:
@@ -211,6 +214,7 @@ class Node:
                 lambda event, now: self._judged(self.backends.canary_closed(event.backend, now), now), _of_chat
             ),
             RelayInUse: self._relay_in_use,
+            Lagging: self._lagging,
             **self._relay_reports.takers(),
             Reconfigured: self._reconfigured,
             Command: self._command,
@@ -228,24 +232,30 @@ class Node:
     # -- bytes --------------------------------------------------------------------------------------
 
     def _datagram(self, event: Datagram, now: float) -> list[Output]:
+        if self._barred and self._sources.bars(event.flow, now):
+            return []
         data = event.data
         if len(data) < SHORTEST_MESSAGE and not data.strip(b"\r\n\0 "):
             return []
         try:
             message = parse(data)
         except MessageError as error:
-            return self._refuse(error, event.flow)
+            return self._refuse(error, event.flow, now)
         return self._message(message, event.flow, now)
 
     def _stream_opened(self, event: StreamOpened, now: float) -> list[Output]:
+        if self._barred and self._sources.bars(event.flow, now):
+            return [Close(event.flow)]
         return list(self._shared.network.opened(event.flow))
 
     def _stream_data(self, event: StreamData, now: float) -> list[Output]:
         outputs: list[Output] = []
+        if self._barred and self._sources.bars(event.flow, now):
+            return [Close(event.flow)]
         for item in self._shared.network.read(event):
             match item:
                 case MessageError():
-                    outputs += self._refuse(item, event.flow)
+                    outputs += self._refuse(item, event.flow, now)
                 case Keepalive():
                     if item is Keepalive.PING:
                         outputs.append(Send(event.flow, b"\r\n"))
@@ -266,18 +276,19 @@ class Node:
             else:
                 message.top_via, message.cseq  # noqa: B018 - what the transaction layer needs is there, or it is dropped
         except MessageError as error:
-            return self._refuse(error, flow)
+            return self._refuse(error, flow, now)
         backend = self._shared.network.backend_at(flow.remote)
         if backend is not None:
             self.backends.seen(backend, now)
         return self._told(self._shared.transactions.receive(message, flow, now), now)
 
-    def _refuse(self, error: MessageError, flow: Flow) -> list[Output]:
+    def _refuse(self, error: MessageError, flow: Flow, now: float) -> list[Output]:
         """A bad message: answered if it can be, and nothing else happens."""
         answer = [item for item in self._shared.transactions.refuse(error, flow) if isinstance(item, Send)]
         if not answer and error.partial is not None:
             answer = _answered_to_source(error.partial, error.status, flow)
-        return [*answer, MessageRefused(flow, error.status if answer else 0, error.reason)]
+        fact = MessageRefused(flow, error.status if answer else 0, error.reason)
+        return [*answer, fact, *self._sources.malformed(flow, now)]
 
     # -- what the transaction layer tells -----------------------------------------------------------
 
@@ -290,11 +301,11 @@ class Node:
                 case RequestReceived():
                     outputs += apart(self._reception.request, item, now, self._cannot)
                 case ResponseReceived():
-                    outputs += apart(self._response, item, now, _owner_ended)
+                    outputs += apart(self._response, item, now, owner_ended)
                 case TimedOut():
-                    outputs += apart(_timed_out, item, now, _owner_ended)
+                    outputs += apart(timed_out, item, now, owner_ended)
                 case TransportFailed():
-                    outputs += apart(_transport_failed, item, now, _owner_ended)
+                    outputs += apart(transport_failed, item, now, owner_ended)
         return outputs
 
     def _cannot(self, item: RequestReceived, now: float) -> list[Output]:
@@ -306,7 +317,7 @@ class Node:
 
     def _response(self, item: ResponseReceived, now: float) -> list[Output]:
         transaction, response = item.transaction, item.response
-        owner = _owner(transaction)
+        owner = owner_of(transaction)
         try:
             return owner.response(transaction, response, now)
         except MessageError as error:
@@ -338,6 +349,9 @@ class Node:
         self._admin.relay = event
         return []
 
+    def _lagging(self, event: Lagging, now: float) -> list[Output]:
+        return list(self._shared.admission.measured(event.seconds, self._shared.config.limits.max_lag, now))
+
     def _reconfigured(self, event: Reconfigured, now: float) -> list[Output]:
         outputs = self._reconfiguration.take(event, now) + self._trunks.reconfigured(event.config.trunks, now)
         if self.chat is not None:
@@ -360,7 +374,8 @@ class Node:
 
     def replace_users(self, realm: str, credentials: Mapping[str, Credential]) -> None:
         """Know these users from now on; contacts of those who are gone run out."""
-        self._shared.authentication.replace(realm, _callers(credentials))
+        if not self._shared.passing.on:
+            self._shared.authentication.replace(realm, _callers(credentials))
         if self.chat is not None:
             self.chat.replace_users(credentials)
 
@@ -378,20 +393,3 @@ def _answered_to_source(request: Request, status: int, flow: Flow) -> list[Send]
     """For a request whose Via cannot be read: the flow it came by is as good (RFC 3581 section 4)."""
     data = response_to(request, status).encode()
     return [] if b"\0" in data else [Send(flow, data)]
-
-
-def _timed_out(item: TimedOut, now: float) -> list[Output]:
-    return _owner(item.transaction).failed(item.transaction, "no answer", now)
-
-
-def _transport_failed(item: TransportFailed, now: float) -> list[Output]:
-    return _owner(item.transaction).failed(item.transaction, "connection failed", now)
-
-
-def _owner_ended(item: ResponseReceived | TimedOut | TransportFailed, now: float) -> list[Output]:
-    return ended(_owner(item.transaction), now)
-
-
-def _owner(transaction: ClientTransaction) -> Owner:
-    """Every client transaction of ours has one (`Shared.ask`)."""
-    return cast("Owner", transaction.owner)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from haproxy_voip.cluster.pool import NoBackend
 from haproxy_voip.core.address import Flow
 from haproxy_voip.proxy.authentication import Challenged
 from haproxy_voip.proxy.backends import Backends
@@ -72,16 +71,27 @@ class Reception:
             return self._outside(transaction, request, received.flow, now)
         except MessageError as error:
             fact = MessageRefused(received.flow, error.status, error.reason)
-            return [*self._shared.refuse(transaction, error.status, now, error.headers), fact]
+            outputs = [*self._shared.refuse(transaction, error.status, now, error.headers), fact]
+            if error.status >= 500 and not self._shared.admission.overloaded:
+                return outputs  # none of the sender's doing
+            return outputs + self._unproven(received.flow, now)
         except NoListener as error:
             return [*self._shared.refuse(transaction, 500, now), MessageRefused(received.flow, 500, str(error))]
+
+    def _unproven(self, flow: Flow, now: float) -> list[Output]:
+        """Somebody asks who did not prove to be a user."""
+        if self._shared.network.backend_at(flow.remote) is not None:
+            return []
+        return list(self._shared.sources.asked(flow, now))
 
     # -- inside a dialog ----------------------------------------------------------------------------
 
     def _ack(self, request: Request, flow: Flow, now: float) -> list[Output]:
         leg = self._leg(request, flow)
-        waiting = None if leg is None else leg.answers.get(request.cseq.number)
-        if leg is None or waiting is None:
+        if leg is None:
+            return self._unproven(flow, now)
+        waiting = leg.answers.get(request.cseq.number)
+        if waiting is None:
             return []
         if leg.side is Side.CLIENT:
             leg.flow = flow
@@ -140,16 +150,21 @@ class Reception:
         backend = self._shared.network.backend_at(flow.remote)
         if backend is not None:
             return self._from_backend(backend, transaction, request, now)
+        self._shared.admission.admit(request.method)
         if request.method == "OPTIONS" and not request.request_uri.user:
-            return self._options(transaction, now)
+            return self._options(transaction, now) + self._unproven(flow, now)
         self._check_hops(request)
         trunk = self._parts.trunks.calling(request, flow)
         if trunk is not None:
             return self._from_trunk(trunk, transaction, request, now)
-        user = self._shared.authentication.check(request, flow, now)
+        user = self._user(request, flow, now)
         if isinstance(user, Challenged):
             outputs = self._shared.refuse(transaction, user.status, now, user.headers)
-            return outputs if user.fact is None else [*outputs, user.fact]
+            if user.fact is None:
+                return outputs + self._unproven(flow, now)
+            return [*outputs, user.fact, *self._shared.sources.mistake(flow, now, "wrong credentials")]
+        if not self._shared.passing.on:
+            self._shared.sources.proved(flow)
         self._parts.trunks.refuse_client(request)
         self._check_domain(request)
         if request.method == "REGISTER":
@@ -157,13 +172,19 @@ class Reception:
         _drop_assertions(request)
         return self._from_client(user, transaction, request, now)
 
+    def _user(self, request: Request, flow: Flow, now: float) -> str | Challenged:
+        """Who sent this; where backends authenticate, who it claims to be. Raises MessageError."""
+        if not self._shared.passing.on:
+            return self._shared.authentication.check(request, flow, now)
+        user = (request.to if request.method == "REGISTER" else request.from_).uri.username
+        if not user:
+            raise MessageError("names no user", status=403)
+        return user
+
     def _from_trunk(self, trunk: Trunk, transaction: ServerTransaction, request: Request, now: float) -> list[Output]:
         """A carrier's call: by its address it is believed as a backend is, and for a number that backends know."""
         self._parts.trunks.refuse_client(request)
-        try:
-            backend = self._parts.backends.pool.choose()
-        except NoBackend as error:
-            raise MessageError(str(error), status=503) from None
+        backend = self._parts.calls.placing.choose("", trunk.dialled(request), request, now)
         hidden = self._shared.topology.hidden(Side.CLIENT, _hosts(request, transaction.flow))
         incoming = Incoming(transaction, request, transaction.flow, hidden)
         target = Invitation.from_trunk(self._shared, backend, trunk, request)
@@ -173,10 +194,10 @@ class Reception:
 
     def _from_client(self, user: str, transaction: ServerTransaction, request: Request, now: float) -> list[Output]:
         hidden = self._shared.topology.hidden(Side.CLIENT, _hosts(request, transaction.flow))
-        try:
-            backend = self._parts.backends.pool.choose()
-        except NoBackend as error:
-            raise MessageError(str(error), status=503) from None
+        if request.method == "INVITE":
+            backend = self._parts.calls.placing.choose(user, "", request, now)
+        else:
+            backend = self._home(user)
         target = Invitation.to_backend(self._shared, backend, user, request)
         if request.method != "INVITE":
             return self._parts.inquiries.ask(transaction, hidden, target, now)
@@ -185,6 +206,13 @@ class Reception:
         return self._parts.upstream.before_call(
             self._parts.registrar.bindings.of(target.name), backend, lambda at: self._invite(incoming, target, at), now
         )
+
+    def _home(self, user: str) -> str:
+        """The backend for what is no call."""
+        backend = self._parts.backends.choice.home(user)
+        if backend is None:
+            raise MessageError("no backend is up and ready", status=503)
+        return backend
 
     def _invite(self, incoming: Incoming, target: Invitation, now: float) -> list[Output]:
         if incoming.transaction.last_status is not None:

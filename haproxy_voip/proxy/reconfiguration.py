@@ -13,6 +13,7 @@ from haproxy_voip.proxy.events import Reconfigured
 from haproxy_voip.proxy.facts import BackendGone
 from haproxy_voip.proxy.reception import Parts
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.sources import spared
 
 
 class Reconfiguration:
@@ -36,6 +37,8 @@ class Reconfiguration:
         members = parts.backends.pool.members
         shared.network.reconfigure(config, [name for name, member in members.items() if member.leaving])
         shared.topology.relocate(shared.network.own_hosts, shared.network.backend_hosts)
+        limits = config.limits
+        shared.sources.reconfigure(limits, spared(limits, shared.network.backend_hosts, config.trunks))
         shared.ports.resize(config.media.ports.low, config.media.ports.high, config.media.quarantine)
         if config.proxy.digest != digest:
             shared.authentication.allow(config.proxy.digest)

@@ -15,8 +15,8 @@ from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.upstream import Upstream
 from haproxy_voip.sip.bindings import Binding, Bindings
 from haproxy_voip.sip.errors import MessageError
-from haproxy_voip.sip.message import header, response_to
-from haproxy_voip.sip.registration import RegistrationRules, read_registration
+from haproxy_voip.sip.message import Request, header, response_to
+from haproxy_voip.sip.registration import Registration, RegistrationRules, read_registration
 from haproxy_voip.sip.transactions import ServerTransaction
 
 
@@ -26,19 +26,29 @@ class Registrar:
     def __init__(self, shared: Shared, upstream: Upstream) -> None:
         self._shared = shared
         self._upstream = upstream
-        self.bindings = Bindings(_rules(shared.config), shared.chance, shared.config.limits.max_registrations)
+        self.bindings = Bindings(self._rules(shared.config), shared.chance, shared.config.limits.max_registrations)
         self.keepalives = Keepalives(shared)
 
     def reconfigured(self) -> None:
         """Timers and limits may be others; what is registered stays as long as it was granted."""
         config = self._shared.config
-        self.bindings.limit(_rules(config), config.limits.max_registrations)
+        self.bindings.limit(self._rules(config), config.limits.max_registrations)
+
+    def _rules(self, config: Config) -> RegistrationRules:
+        return registration_rules(config)
 
     def register(self, user: str, transaction: ServerTransaction, flow: Flow, now: float) -> list[Output]:
         """Apply a REGISTER of this user. Raises MessageError; nothing is changed then."""
-        request = transaction.request
+        return self._apply(self._read(user, transaction.request, flow), transaction, now)
+
+    def _read(self, user: str, request: Request, flow: Flow) -> Registration:
         registration = read_registration(request, flow, self.bindings.rules)
         registration.aor = user
+        return registration
+
+    def _apply(self, registration: Registration, transaction: ServerTransaction, now: float) -> list[Output]:
+        """Change the bindings and say so. Raises MessageError; nothing is changed then."""
+        request, user, flow = transaction.request, registration.aor, registration.flow
         change = self.bindings.register(registration, now)
         self._shared.alarms.set(self, self.bindings.deadline)
         answer = response_to(request, 200, None, self._shared.chance.token())
@@ -84,7 +94,8 @@ class Registrar:
             raise MessageError(f"the connection of {binding.aor} is lost", status=430 if binding.reg_id else 480)
 
 
-def _rules(config: Config) -> RegistrationRules:
+def registration_rules(config: Config) -> RegistrationRules:
+    """How long and how many contacts may be."""
     return RegistrationRules(
         min_expires=int(config.timers.min_expires),
         max_expires=int(config.timers.max_expires),

@@ -11,11 +11,14 @@ from haproxy_voip.core.address import Flow
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.deadlines import Deadlines
 from haproxy_voip.core.effects import Send
+from haproxy_voip.proxy.admission import Admission
 from haproxy_voip.proxy.authentication import Authentication
 from haproxy_voip.proxy.effects import NodeEffect
 from haproxy_voip.proxy.facts import NodeFact
 from haproxy_voip.proxy.leg import Leg, Legs, Side
 from haproxy_voip.proxy.network import Network
+from haproxy_voip.proxy.passing import Passing
+from haproxy_voip.proxy.sources import Sources
 from haproxy_voip.proxy.topology import Topology
 from haproxy_voip.rtp.ports import PortPool
 from haproxy_voip.sip.dialog import Dialog
@@ -71,6 +74,9 @@ class Shared:
     ports: PortPool
     authentication: Authentication
     timing: Timing
+    admission: Admission
+    sources: Sources
+    passing: Passing = field(default_factory=Passing)
     now: float = 0.0  # of the event in hand
     alarms: Deadlines[Wakeable] = field(default_factory=Deadlines)
     streams: int = 0  # the last media stream number given
@@ -108,10 +114,24 @@ class Shared:
         """Answer a request ourselves; a tag of ours is added where the request has none."""
         request = transaction.request
         tag = self.chance.token() if request.to.tag is None else None
-        if status == 503:
+        if status == 503 and all(name != "retry-after" for name, *_ in headers):
             headers = (*headers, header("Retry-After", RETRY_AFTER))
         response = response_to(request, status, reason or REASON_PHRASES.get(status), tag, headers)
         return self.answer(transaction, response, now)
+
+    def proof(self, response: Response, asked: ServerTransaction, backend: str, now: float) -> list[Output]:
+        """What a backend's answer says about who asked, where it is the one who authenticates."""
+        if not self.passing.on:
+            return []
+        request, flow = asked.request, asked.flow
+        failures = self.passing.failure(response, request, flow, backend)
+        if failures:
+            return [*failures, *self.sources.mistake(flow, now, "wrong credentials")]
+        if not self.passing.credentials(request):
+            return list(self.sources.asked(flow, now))
+        if response.status < 300:
+            self.sources.proved(flow)
+        return []
 
     def answer_challenge(self, response: Response, request: Request, asked: Bridge, side: Side) -> Header | None:
         """The header that answers a challenge from this side of a call, or None when we cannot.

@@ -7,6 +7,7 @@ first NOTIFY carries the full state into it.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from haproxy_voip.cluster.decisions import Decision, Thing, decide
@@ -138,11 +139,11 @@ class Subscriptions:
 
     # -- failover -----------------------------------------------------------------------------------
 
-    def evacuate(self, backend: str, successor: str | None, moves: Moves, now: float) -> list[Output]:
-        """Subscribe again at the successor, or tell the subscribers."""
+    def evacuate(self, backend: str, home: Callable[[str], str | None], moves: Moves, now: float) -> list[Output]:
+        """Subscribe again at the backend that is each user's home now, or tell the subscribers."""
         outputs: list[Output] = []
         for subscription in list(self._by_backend[backend]):
-            outputs += apart(lambda one, at: self._carry_out(one, successor, moves, at), subscription, now)
+            outputs += apart(lambda one, at: self._carry_out(one, home(one.target.key), moves, at), subscription, now)
         return outputs
 
     def _carry_out(self, subscription: Subscription, successor: str | None, moves: Moves, now: float) -> list[Output]:

@@ -41,7 +41,7 @@ class Binding:
 
     def contact(self, now: float) -> str:
         """The Contact value that answers a REGISTER (10.3 step 8)."""
-        return f"<{self.uri}>{self.parameters};expires={max(math.ceil(self.expires_at - now), 0)}"
+        return f"<{self.uri}>{self.parameters};expires={max(math.ceil(round(self.expires_at - now, 3)), 0)}"
 
 
 @dataclass(slots=True)
@@ -86,6 +86,10 @@ class Bindings:
     def get(self, key: str) -> Binding | None:
         """The binding of this name."""
         return self._by_key.get(key)
+
+    def about(self, aor: str, update: ContactUpdate) -> Binding | None:
+        """The binding that this contact would refresh or remove."""
+        return _match(self.of(aor), update)
 
     # --- registering --------------------------------------------------------------------------------------------
 
@@ -153,7 +157,7 @@ class Bindings:
         siblings = self._by_aor.setdefault(registration.aor, [])
         expires_at = now + update.expires
         binding = Binding(
-            key=self._chance.token(),
+            key=update.key or self._chance.token(),
             aor=siblings[0].aor if siblings else registration.aor,  # one string for all
             uri=update.uri,
             parameters=update.parameters,

@@ -35,6 +35,7 @@ class ContactUpdate:
     expires: int  # granted seconds; 0 removes
     instance: str | None = None  # +sip.instance without quotes
     reg_id: int | None = None  # only beside an instance
+    key: str = ""  # what a binding that is made of it is named; empty: whatever chance says
 
     @property
     def outbound(self) -> tuple[str, int] | None:

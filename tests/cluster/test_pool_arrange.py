@@ -40,7 +40,7 @@ def test_while_nobody_else_can_the_removed_one_goes_on() -> None:
     made = pool("alpha")
     assert made.arrange(["beta"], None, 1.0) == []
     assert made.active == "alpha" and made.eligible == ["alpha"] and made.retired == []
-    assert made.choose() == "alpha"
+    assert made.active == "alpha"
     assert made.up("beta", 2.0) == [ActiveChanged("alpha", "beta", Cause.REMOVED), Retire("alpha")]
     assert made.retired == ["alpha"]
 

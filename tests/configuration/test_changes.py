@@ -64,6 +64,8 @@ def test_the_same_configuration_changes_nothing():
     ("changes", "line"),
     [
         ({"limits": LimitsConfig(max_calls=5)}, "limits.max_calls: 2000 -> 5"),
+        ({"balance": "least_calls"}, "balance: failover -> least_calls"),
+        ({"panic": 20}, "panic: 50 -> 20"),
         ({"timers": TimersConfig(ring=60.0)}, "timers.ring: 3m -> 1m"),
         ({"health": HealthConfig(fall=5)}, "health.fall: 2 -> 5"),
         ({"failback": 30.0}, "failback: none -> 30s"),

@@ -71,7 +71,7 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_lines(tmp_path: Path)
         "  alpha: {sipp: 'udp:192.0.2.11:5060'}\n"
         "health: {inter: 5, timeout: 60ms, intervall: 1s}\n"
         "media: {ports: 20001-29999}\n"
-        "balance: hash\n"
+        "balance: random\n"
         "control: {}\n"
         "trunks: {carrier: {from: [10.0.0.0/8]}}\n"
     )
@@ -82,7 +82,7 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_lines(tmp_path: Path)
         "x.yaml:5: health.intervall: unknown key 'intervall'; did you mean 'inter'?",
         "x.yaml:5: health.inter: '5' is no duration; write a number and its unit: 100ms, 2s, 1m or 1h",
         "x.yaml:6: media.ports: 20001-29999 starts with an odd port, and RTP takes even ones; write 20002-29999",
-        "x.yaml:7: balance: 'hash' is not supported yet; write failover",
+        "x.yaml:7: balance: 'random' is none of its values; write failover or round_robin or least_calls or hash",
         "x.yaml:8: control: takes a single value; write file name of a local socket",
         "x.yaml:9: trunks.carrier.address: missing; write address: `udp`, `tcp` or `tls`, then `:address:port`",
     ]
@@ -92,7 +92,7 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_lines(tmp_path: Path)
     ("text", "says"),
     [
         (MINIMAL + "colour: blue\n", "x.yaml:5: colour: unknown key 'colour'; known here: proxy, users, backends"),
-        (MINIMAL + "authentication: backend\n", "x.yaml:5: authentication: 'backend' is not supported yet"),
+        (MINIMAL + "authentication: backend\n", "x.yaml:5: authentication: backend, but registration is mirror"),
         (MINIMAL + "media: 20000-29999\n", "x.yaml:5: media: takes keys with values"),
         (MINIMAL + "failback:\n", "x.yaml:5: failback: has no value"),
         (MINIMAL + "balance: failover\nbalance: failover\n", "x.yaml:6: balance: this key stands twice"),

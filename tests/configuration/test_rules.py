@@ -19,6 +19,7 @@ def to(*endpoints: str) -> str:
     return "backends:\n" + "".join(f"  b{n}: {{sip: '{endpoint}'}}\n" for n, endpoint in enumerate(endpoints))
 
 
+ENTRUSTED = "authentication: backend\nregistration: active\n"
 ONE = "udp:192.0.2.10:5060"
 CHATS = "tcp:192.0.2.10:5222"
 
@@ -46,7 +47,16 @@ def impersonating(chat: str) -> str:
     return chatting(CHATS) + f"backends: {{b0: {{xmpp: 'tcp:192.0.2.11:5222', chat: {{{chat}}}}}}}\n"
 
 
+TWO = PROXY + USERS + "backends:\n  b0: {sip: 'udp:192.0.2.11:5060', weight: 3}\n"
+TWO += "  b1: {sip: 'udp:192.0.2.12:5060', slowstart: 30s, max_calls: 100}\n"
+
 REFUSED = [
+    (TWO, "x.yaml:4: backends.b0.weight: balance is failover, which gives all calls to one backend; remove it"),
+    (TWO, "x.yaml:5: backends.b1.slowstart: balance is failover, which gives all calls to one backend; remove it"),
+    (TWO + "balance: hash\nregistration: active\n", "x.yaml:7: registration: active, but balance is hash: a backend"),
+    (TWO + "balance: hash\nfailover: {together: true}\n", "x.yaml:7: failover.together: balance is hash: chat is at"),
+    (TWO + "balance: hash\nauthentication: backend\n", "x.yaml:6: balance: hash, but authentication is backend"),
+    (TWO + "balance: hash\npanic: 101\n", "x.yaml:7: panic: 101 is out of range"),
     (listening() + BACKENDS, "x.yaml:1: proxy.sip.listen: is empty"),
     (listening(ONE, ONE) + BACKENDS, "proxy.sip.listen[1]: udp:192.0.2.10:5060 takes the port of udp:192.0.2.10:5060"),
     (listening(ONE, "udp:0.0.0.0:5060", more=ADVERTISED) + BACKENDS, "listen[1]: udp:0.0.0.0:5060 takes the port"),
@@ -86,6 +96,12 @@ REFUSED = [
     (MINIMAL + over("udp:192.0.2.11:5080"), "trunks.carrier.address: 192.0.2.11 is alpha's host; nobody could tell"),
     (MINIMAL + over(CARRIER, name="alpha"), "trunks.alpha: alpha is a backend's name; give it another"),
     (PROXY + BACKENDS, "x.yaml:1: users: missing, and the proxy challenges the phones; write users: users.yaml"),
+    (MINIMAL + "authentication: backend\n", "backend, but registration is mirror: the proxy has no passwords"),
+    (MINIMAL + ENTRUSTED + "balance: round_robin\n", "balance: round_robin, but authentication is backend"),
+    (
+        MINIMAL + ENTRUSTED + "timers: {relayed_expires: 30s}\n",
+        "timers.relayed_expires: 30s is less than min_expires; write at least 1m",
+    ),
     (
         impersonating("probe: {user: p, secret: users.yaml, inter: 2s}"),
         "chat.probe.timeout: 5s is longer than inter, 2s",
@@ -103,6 +119,11 @@ REFUSED = [
     (impersonating("login: [impersonation], impersonation: {secret: users.yaml}"), "impersonation.user: missing"),
 ]
 ALLOWED = [
+    PROXY + BACKENDS + ENTRUSTED,
+    MINIMAL + "timers: {relayed_expires: 30s}\n",
+    TWO + "balance: least_calls\n",
+    MINIMAL + "balance: failover\nregistration: active\n",
+    PROXY + USERS + "backends: {alpha: {sip: 'udp:192.0.2.11:5060', max_calls: 5}}\n",
     MINIMAL + over(CARRIER, "from: [203.0.113.0/24, 2001:db8::/32], register: {user: me, password: wire}"),
     listening(ONE, "tcp:192.0.2.10:5060") + BACKENDS,
     listening(ONE, "udp:192.0.2.9:5060") + BACKENDS,

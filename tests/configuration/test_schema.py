@@ -36,7 +36,7 @@ def test_every_example_is_valid(example: Path) -> None:
         {"colour": "blue"},
         {"health": {"inter": 5}},
         {"health": {"rise": 0}},
-        {"balance": "hash"},
+        {"balance": "random"},
         {"backends": {}},
         {"backends": {"a b": {"sip": "udp:192.0.2.2:5060"}}},
         {"failback": "never"},

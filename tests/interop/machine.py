@@ -13,7 +13,7 @@ from tests.interop.processes import stop_all
 
 LOCK = Path("/run/lock/haproxy_voip_interop")
 LOCK_SECONDS = 100.0  # for another run on this machine to end; less than a test's time limit
-TOOLS = ("sipp", "sipsak", "baresip", "kamailio", "kamcmd", "unshare", "setpriv", "ip")
+TOOLS = ("sipp", "sipsak", "svwar", "svcrack", "baresip", "kamailio", "kamcmd", "unshare", "setpriv", "ip")
 CHAT_TOOLS = ("prosody", "ejabberdctl", "profanity", "script")
 
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ COMMAND = Path(sys.executable).with_name("haproxy-voip")
 READY_SECONDS = 15.0
 COMMAND_SECONDS = 10.0
 POLL_SECONDS = 0.01
+MAX_LAG = "5s"  # a machine that also tests stands still now and then, which is no overload of the proxy's
 LOG_LINES = 300  # of its log, shown when a test fails
 
 Status = dict[str, Any]
@@ -48,6 +49,7 @@ class ProxySetting:
     tls: bool = False
     media_ports: str = "20000-27999"
     relay: str = "userspace"
+    terms: Mapping[str, str] = field(default_factory=dict)  # more of a server's keys, by its name, as they are
     lines: Sequence[str] = ()  # more of the configuration, as it is
 
 
@@ -83,7 +85,8 @@ class Proxy:
         self.wait(lambda status: all(row["health"] == "up" for row in status["backends"]))
         first = self.servers[0].name
         # A busy machine may let the second one answer sooner than the first; then it is the active one.
-        if self.status()["active"] != first:
+        status = self.status()
+        if status["active"] != first and status["balance"] == "failover":
             self.command("switch", first)
 
     def stop(self) -> None:
@@ -196,10 +199,15 @@ class Proxy:
             write_certificate(self.certificate, self.folder / "tls.key", [REALM, *setting.addresses])
         lines.append(f"  sip: {{listen: {json.dumps(listen)}}}")
         lines += ["users: users.yaml", "backends:"]
-        lines += [f'  {server.name}: {{sip: "udp:{server.address}:{SIP_PORT}"}}' for server in self.servers]
+        for server in self.servers:
+            terms = setting.terms.get(server.name, "")
+            lines.append(f'  {server.name}: {{sip: "udp:{server.address}:{SIP_PORT}", {terms}}}')
         lines += [f"registration: {setting.registration}"]
         lines += [f"media: {{ports: {setting.media_ports}, relay: {setting.relay}}}"]
-        lines += [f"control: {self.control}", *setting.lines, *more]
+        more = [*setting.lines, *more]
+        if not any(line.startswith("limits:") for line in more):
+            more = [f"limits: {{max_lag: {MAX_LAG}}}", *more]
+        lines += [f"control: {self.control}", *more]
         self._file.write_text("\n".join(lines) + "\n")
         users = self.folder / "users.yaml"
         rows = [f'  "{user}": {{password: {password(str(user))}}}' for user in range(1001, 1001 + setting.users)]

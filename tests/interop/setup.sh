@@ -20,7 +20,7 @@ POLICY=/usr/sbin/policy-rc.d
 
 # command -> the package that has it, and what else that needs
 declare -A NEEDED=(
-    [kamailio]=kamailio [sipp]=sip-tester [sipsak]=sipsak [baresip]=baresip-core [debootstrap]=debootstrap [buildah]=buildah
+    [kamailio]=kamailio [sipp]=sip-tester [sipsak]=sipsak [svwar]=sipvicious [baresip]=baresip-core [debootstrap]=debootstrap [buildah]=buildah
     [prosody]='prosody lua-dbi-sqlite3' [ejabberdctl]=ejabberd [profanity]=profanity-light [openssl]=openssl
     [clang]=clang [ip]=iproute2 [unshare]=util-linux [setpriv]=util-linux [nsenter]=util-linux [ps]=procps [flock]=util-linux
 )

@@ -9,6 +9,7 @@ from haproxy_voip.proxy.facts import (
     RegistrationRefused,
     SessionFailed,
 )
+from haproxy_voip.proxy.limit_facts import CallLimitReached, SourceBanned
 
 
 def guess(user: str = "eve", host: str = "192.0.2.1", port: int = 40000) -> AuthenticationFailed:
@@ -60,3 +61,13 @@ def test_at_the_end_the_rest_is_told():
     repeats.told(guess("mallory"), 0.1)
     assert [str(repeated.last) for repeated in repeats.rest()] == [str(guess("mallory"))]
     assert repeats.rest() == []
+
+
+def test_bans_are_told_apart_by_who_is_banned_and_limits_by_who_calls():
+    repeats = Repeats()
+    for fact in (SourceBanned("192.0.2.1", "x", 60.0, 1), SourceBanned("192.0.2.2", "x", 60.0, 1)):
+        assert repeats.told(fact, 0.0)
+        assert not repeats.told(fact, 1.0)
+    assert repeats.told(CallLimitReached("1001", 2), 1.0)
+    assert not repeats.told(CallLimitReached("1001", 2), 1.0)
+    assert repeats.told(CallLimitReached("1002", 2), 1.0)

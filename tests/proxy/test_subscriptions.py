@@ -14,19 +14,20 @@ ACTIVE = "active;expires=500"
 
 
 class Watch:
-    """Alice watches 1002 at alpha."""
+    """Alice watches 1002 at alpha, or wherever her home is."""
 
-    def __init__(self, stage: Servers, expires: str = "600") -> None:
+    def __init__(self, stage: Servers, expires: str = "600", home: str = "alpha") -> None:
         self.stage = stage
         self.alice = stage.phone("1001")
         self.subscribe = self.alice.request(
             "SUBSCRIBE", f"sip:1002@{DOMAIN}", event="dialog", expires=expires, accept="application/dialog-info+xml"
         )
-        self.at_alpha = stage.alpha.take_request("SUBSCRIBE")
+        self.home = stage.backends[home]
+        self.at_alpha = self.home.take_request("SUBSCRIBE")
         self.cseq = 0
 
     def accepted(self, expires: str = "600") -> Watch:
-        self.ok_at_alpha = self.stage.alpha.answer(self.at_alpha, 200, expires=expires)
+        self.ok_at_alpha = self.home.answer(self.at_alpha, 200, expires=expires)
         self.ok = self.alice.take_response(200)
         return self
 

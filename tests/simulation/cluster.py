@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ DOMAIN = "voip.example"
 PROXY = Address("192.0.2.1", 5060)
 BACKENDS = {"alpha": "198.51.100.11", "beta": "198.51.100.12", "charlie": "198.51.100.13"}
 USERS = {str(number): f"secret {number}" for number in range(1001, 1021)}
+NO_TERMS: Mapping[str, Mapping[str, Any]] = {}
 UP_LIMIT = 10.0  # virtual seconds for things that need no more than a few round trips and a retransmission
 # How apart the seeds of the machines in one world are.
 SPREAD = 1_000
@@ -49,11 +51,19 @@ class Cluster:
     """See the module. Everything has its own chance, made from the one seed."""
 
     def __init__(
-        self, seed: int, weather: Weather = CALM, *, trust: bool = False, opaque: bool = False, **config: Any
+        self,
+        seed: int,
+        weather: Weather = CALM,
+        *,
+        trust: bool = False,
+        opaque: bool = False,
+        terms: Mapping[str, Mapping[str, Any]] = NO_TERMS,
+        **config: Any,
     ) -> None:
         self.world = World(seed, weather)
         self.world.readers.append(_no_mistake)
         self.trust = trust
+        self.terms = terms  # more of the backends' configuration, by name
         self.opaque = opaque  # whether the backends pass nothing on that would show what belongs together
         self.residents = 0  # contacts at each backend that are not the proxy's
         self._media_ports = itertools.count(FIRST_MEDIA_PORT, 2)
@@ -65,7 +75,7 @@ class Cluster:
                 self.world.links[frozenset((one, other))] = CALM
         for name in BACKENDS:
             self.start_backend(name)
-        self.config = _config(config)
+        self.config = _config({"backends": _backends(terms), **config})
         credentials = {user: Credential(user, DOMAIN, password) for user, password in USERS.items()}
         node = Node(self.config, (DOMAIN, credentials), self.chance(), self.world.now)
         self.proxy = ProxyEdge(self.world, "proxy", node, self.config)
@@ -77,7 +87,7 @@ class Cluster:
 
     def reload(self, *names: str) -> None:
         """The proxy has these backends from now on, in this order."""
-        known = {backend.name: backend for backend in _config({}).backends}
+        known = {backend.name: backend for backend in _backends(self.terms)}
         self.config = replace(self.config, backends=tuple(known[name] for name in names))
         self.proxy.tell(Reconfigured(self.config))
 
@@ -179,12 +189,15 @@ def last_call(phone: Phone) -> PhoneCall:
 
 def _config(changes: dict[str, Any]) -> Config:
     listen = (Endpoint(Transport.UDP, PROXY), Endpoint(Transport.TCP, PROXY))
-    backends = tuple(
-        BackendConfig(name=name, sip=Endpoint(Transport.UDP, Address(host, 5060))) for name, host in BACKENDS.items()
-    )
     return Config(
         proxy=ProxyConfig(domain=DOMAIN, sip=SipConfig(listen=listen)),
         users=Path("users.yaml"),
-        backends=backends,
         **changes,
+    )
+
+
+def _backends(terms: Mapping[str, Mapping[str, Any]]) -> tuple[BackendConfig, ...]:
+    return tuple(
+        BackendConfig(name=name, sip=Endpoint(Transport.UDP, Address(host, 5060)), **terms.get(name, {}))
+        for name, host in BACKENDS.items()
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from random import Random
+from typing import Any
 
 from haproxy_voip.configuration.model import HealthConfig
 from haproxy_voip.embedded.facts import By, PhoneAnswered, PhoneEnded, PhoneHeardRinging, PhoneMediaChanged
@@ -53,7 +54,8 @@ IN_THE_MIDDLE, MIDDLE_SECONDS = 0.02, 0.004
 class Storm:
     """One history."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, **config: Any) -> None:
+        """`config` is for the cluster, in place of what the seed says."""
         self.seed = seed
         self.random = Random(seed * 7919 + 1)
         self.rough = self.random.random() < 0.5  # the network loses, doubles and reorders
@@ -65,7 +67,8 @@ class Storm:
         self.opaque = self.random.random() < 0.4
         self.audible = self.random.random() < 0.6
         users = MORE_PHONES if self.opaque else PHONES
-        self.cluster = Cluster(seed, trust=self.opaque, opaque=self.opaque, registration=registration, health=health)
+        config = {"registration": registration, "health": health, **config}
+        self.cluster = Cluster(seed, trust=self.opaque, opaque=self.opaque, **config)
         self.world = self.cluster.world
         self.invariants = Invariants(self.cluster)
         self.people = People(self.cluster, self.random, users, self._tell)
@@ -234,23 +237,23 @@ class Storm:
         return self.voices.known(call) and call not in self.people.held
 
 
-def run(seed: int) -> Counter[str]:
+def run(seed: int, kind: type[Storm] = Storm) -> Counter[str]:
     """One history. AssertionError names the seed and how to see it again."""
-    storm = Storm(seed)
+    storm = kind(seed)
     try:
         storm.run()
     except AssertionError as error:
-        raise AssertionError(f"{error}\nreplay with: python -m tests.simulation.storms {seed}") from error
+        raise AssertionError(f"{error}\nreplay with: python -m {kind.__module__} {seed}") from error
     return storm.outcomes
 
 
-def main() -> None:
+def main(kind: type[Storm] = Storm) -> None:
     """Replay a seed with its history, or run several."""
     first = int(sys.argv[1])
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     outcomes: Counter[str] = Counter()
     for seed in range(first, first + count):
-        storm = Storm(seed)
+        storm = kind(seed)
         try:
             storm.run()
         except AssertionError as error:

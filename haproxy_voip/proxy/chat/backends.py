@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from haproxy_voip.cluster.choice import Sharing
 from haproxy_voip.cluster.deep import DeepCheck, DeepTiming
 from haproxy_voip.cluster.detector import BackendDown, BackendUp, Detector, DetectorOutput
 from haproxy_voip.configuration.model import Config
@@ -46,6 +47,10 @@ class ChatBackends(Backends):
 
     def _names(self, config: Config) -> list[str]:
         return list(config.xmpp_endpoints)
+
+    def _sharing(self, config: Config) -> Sharing:
+        """One backend has all sessions: two users at two servers that know nothing of each other could not talk."""
+        return Sharing()
 
     def reconfigure(self, config: Config, now: float) -> list[Judgement]:
         """As for telephony, and whoever has an account is probed by it."""

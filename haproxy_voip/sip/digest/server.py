@@ -57,7 +57,7 @@ class Authenticator:
     `now` is wall-clock seconds throughout.
     """
 
-    __slots__ = ("_algorithms", "_lookup", "_nonces", "_quoted_realm", "realm")
+    __slots__ = ("_algorithms", "_lookup", "_nobody", "_nonces", "_quoted_realm", "realm")
 
     def __init__(
         self,
@@ -68,6 +68,8 @@ class Authenticator:
     ) -> None:
         self.realm = realm
         self._lookup = lookup
+        # Stands for whoever is unknown: what is done with it is what is done with a user.
+        self._nobody = Credential("", realm, ha1="0" * 32, ha1_sha256="0" * 64)
         self._nonces = Nonces(key, realm)
         self._algorithms = tuple(algorithms)
         self._quoted_realm = quote(realm)
@@ -119,13 +121,11 @@ class Authenticator:
 
     def _knows_secret(self, user: str, algorithm: str, method: str, fields: Mapping[str, str]) -> bool:
         """Hashes the same number of times whether the user is unknown, has a password or only a hash."""
-        credential = self._lookup(user)
-        password = credential.password if credential is not None else None
+        credential = self._lookup(user) or self._nobody
+        password = credential.password
         a1 = ALGORITHMS[algorithm](f"{user}:{self.realm}:{password or ''}")
-        stored = None
-        if credential is not None and credential.realm == self.realm:
-            stored = stored_hash(credential, algorithm)
-        known = password is not None or stored is not None
+        stored = stored_hash(credential, algorithm) if credential.realm == self.realm else None
+        known = credential is not self._nobody and (password is not None or stored is not None)
         expected = request_digest(algorithm, a1 if password is not None else stored or a1, method, fields)
         return hmac.compare_digest(encoded(fields["response"].lower()), encoded(expected)) and known
 
