@@ -271,7 +271,7 @@ class Call:
     def survive(self, alive: bool, reckoning: Reckoning, now: float) -> list[Output]:
         """This answered call leaves its backend, which is dead or shall have a rest; the client shall not notice."""
         self.session.abandon()
-        self.survival = self.survival or Survival(self._shared, self._home, self)
+        self.survival = self.survival or Survival(self._shared, self._home, self, now)
         return self.survival.begin(alive, reckoning, now)
 
     # -- requests within its dialogs ----------------------------------------------------------------

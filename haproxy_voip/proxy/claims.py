@@ -98,7 +98,7 @@ class Claims:
             return Claim(call=fitting[0])
         if len(meant) == 1 and meant[0].unclaimed is not None:
             return Claim(replaced=meant[0])
-        return Claim(refuse=_disturbs(origins, named))
+        return Claim(refuse=_disturbs(origins, named, callee.name))
 
     def _origins(self, incoming: Incoming, callee: Invitation, here: list[Call], now: float) -> list[Call]:
         """The calls for which the backend may be calling: of several, none is meant for certain."""
@@ -143,11 +143,23 @@ class Claims:
     def _other_ends(self, origin: Call, at_phone: list[Call], named: list[Call]) -> list[Call]:
         """The legs at this phone that may be the other end of this one call."""
         if origin.rebuilding is None:  # a call that was never elsewhere rings nobody yet
-            return [call for call in named if _sought(call)] if _moved(origin) else []
+            return self._sought_by(origin, named) if _moved(origin) else []
         other_end = _other_end(origin)
         if other_end is not None:
             return [call for call in at_phone if call is other_end]
         return [call for call in self._unpaired(origin) if call in named]
+
+    def _sought_by(self, origin: Call, named: list[Call]) -> list[Call]:
+        """The legs at this phone that this caller, who was not answered yet, may wait for.
+
+        One that was answered in the moment its backend died as well, if that caller asked for this very phone and may
+        talk to nobody: the backend had taken the answer, and did not come to pass it on.
+        """
+        sought = [call for call in named if _sought(call)]
+        unpaired = [call for call in self._waiting if call.partner is None and call.caller_name == origin.caller_name]
+        if sought or any(call.callee.side is Side.BACKEND for call in unpaired):
+            return sought
+        return [call for call in named if call in unpaired and _just_answered(call) and _asked_for(origin, call)]
 
     def _unpaired(self, origin: Call) -> list[Call]:
         """The legs that this caller, who is known to talk to somebody but not to whom, may talk to.
@@ -220,14 +232,25 @@ def _fits(call: Call, incoming: Incoming) -> bool:
     return codecs_equal(former, offer) if call.rebuilding is None else codecs_cover(offer, former)
 
 
-def _disturbs(origins: list[Call], named: list[Call]) -> bool:
+def _disturbs(origins: list[Call], named: list[Call], phone: str) -> bool:
     """Whether to let it ring would bother somebody with a call that goes on elsewhere."""
+    if any(_moved(call) and call.callee.name == phone for call in origins):
+        return False  # that caller still waits for this very phone
     talking = [call for call in named if call.answered]
     if not origins:
         # Under a name of the backend's making, perhaps, the caller they talk to.
         return any(_other_end(call) is not None for call in talking)
     again = [call.rebuilding is not None for call in origins]
     return all(again) or (any(again) and bool(named) and len(talking) == len(named))
+
+
+def _just_answered(call: Call) -> bool:
+    """Whether its backend died before it can have told the caller for certain."""
+    return call.survival is not None and call.survival.just_answered
+
+
+def _asked_for(origin: Call, call: Call) -> bool:
+    return origin.callee.name == call.callee.name
 
 
 def _sought(call: Call) -> bool:

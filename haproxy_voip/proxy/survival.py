@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 # How long the next backend may take to carry the call again. Longer than any server answers a call it can take at
 # once; somebody who hears only comfort noise will not wait longer.
 REBUILD_SECONDS = 6.0
+# From the callee's answer to when its caller surely had it, unless the backend was dead by then: one pass through that
+# (pairing.py), and the time in which the death of one that is frozen was not known.
+PASSED_ON_SECONDS = 0.5
 # Of a call that was up: a server that was restarted just now, or differs from the others, is asked in vain.
 NOT_KNOWN_HERE = frozenset({404, 480})
 
@@ -55,12 +58,13 @@ class Survival:
         "_since",
         "agreed",
         "carried",
+        "just_answered",
         "leg",
         "offered",
         "unheard",
     )  # fmt: skip
 
-    def __init__(self, shared: Shared, home: Calls, call: Call) -> None:
+    def __init__(self, shared: Shared, home: Calls, call: Call, now: float) -> None:
         self._shared = shared
         self._home = home
         self._call = call
@@ -76,6 +80,8 @@ class Survival:
         self._reckonings: list[Reckoning] = []  # that wait to hear what comes of it
         # The client answered, but its backend died without saying that it knows: whoever called hears it ring still.
         self.unheard = call.callee.side is Side.CLIENT and any(leg.answers for leg in call.legs if leg is not client)
+        # Its backend did know, and may have died before it told whoever called.
+        self.just_answered = call.answered_at is not None and now < call.answered_at + PASSED_ON_SECONDS
 
     @property
     def call(self) -> Call:
