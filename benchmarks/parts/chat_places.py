@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.parts.chat_clients import DOMAIN, Way, password, user
 from benchmarks.parts.processes import running
 from haproxy_voip.edge.control_client import ControlError, Result, request
-from tests.interop.certificate import write_certificate
+from haproxy_voip.embedded.certificate import write_certificate
 
 PORT, TLS_PORT = 5222, 5223
 HAPROXY_HOST, PROXY_HOST = "127.0.73.2", "127.0.73.3"

@@ -53,7 +53,7 @@ class Loaded:
 
 
 # Reads the users file again, blocking: the realm and who is in it. Raises BadUsers.
-ReadUsers = Callable[[], tuple[str, Mapping[str, Credential]]]
+ReadUsers = Callable[[], Known]
 
 
 def no_configuration() -> Loaded:
@@ -61,8 +61,8 @@ def no_configuration() -> Loaded:
     raise BadConfiguration("the proxy was not started with a configuration file, so there is none to read again")
 
 
-def no_users() -> tuple[str, Mapping[str, Credential]]:
-    """For a node without a users file."""
+def no_users() -> Known:
+    """For a node without a users file. Raises BadUsers."""
     raise BadUsers("the configuration names no users file")
 
 

@@ -8,11 +8,10 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from haproxy_voip.configuration.model import WILDCARDS
 from haproxy_voip.core.address import Address, Endpoint
 from haproxy_voip.edge.listening import tune
 from haproxy_voip.edge.tls import ClientTls
-
-WILDCARDS = ("0.0.0.0", "::")
 
 
 @dataclass(frozen=True, slots=True)

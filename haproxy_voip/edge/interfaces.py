@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from haproxy_voip.configuration.model import WILDCARDS
+from haproxy_voip.edge.netlink import Netlink, attributes
 
 # linux/if_arp.h: how the link layer's header looks.
 ETHERNET = 1
@@ -15,16 +17,10 @@ LOOPBACK = 772
 UP = 0x1  # IFF_UP
 
 GET_LINK, GET_ADDRESS = 18, 22  # rtnetlink(7)
-REQUEST_DUMP = 0x001 | 0x300  # NLM_F_REQUEST, NLM_F_DUMP
-ERROR, DONE = 2, 3
-HEADER = struct.Struct("=IHHII")  # length with this header, type, flags, sequence, port
 LINK = struct.Struct("=BxHiII")  # family, hardware, index, flags, change
 ADDRESS = struct.Struct("=BBBBI")  # family, prefix, flags, scope, index
-ATTRIBUTE = struct.Struct("=HH")  # length with this header, type
-NAME = 3  # IFLA_IFNAME
+IFLA_IFNAME = 3
 IFA_ADDRESS, IFA_LOCAL = 1, 2  # the same but on point-to-point links, where the first is the peer's
-# The kernel fills up to 32 KiB at once.
-MAX_ANSWER = 65_536
 
 
 @dataclass(slots=True)
@@ -44,15 +40,18 @@ class Interface:
 
 def interfaces() -> list[Interface]:
     """All of them. Raises OSError where the kernel does not tell."""
+    with closing(Netlink()) as netlink:
+        links = netlink.all(GET_LINK, LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
+        addresses = netlink.all(GET_ADDRESS, ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
     found: dict[int, Interface] = {}
-    for body in _dump(GET_LINK, LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
+    for body in links:
         _, hardware, index, flags, _ = LINK.unpack_from(body)
-        name = _attributes(body[LINK.size :])[NAME].rstrip(b"\0").decode()
+        name = attributes(body[LINK.size :])[IFLA_IFNAME].rstrip(b"\0").decode()
         found[index] = Interface(name, hardware, bool(flags & UP))
-    for body in _dump(GET_ADDRESS, ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
+    for body in addresses:
         family, _, _, _, index = ADDRESS.unpack_from(body)
-        attributes = _attributes(body[ADDRESS.size :])
-        host = attributes.get(IFA_LOCAL) or attributes.get(IFA_ADDRESS)
+        said = attributes(body[ADDRESS.size :])
+        host = said.get(IFA_LOCAL) or said.get(IFA_ADDRESS)
         if host is not None and index in found:
             found[index].hosts.append(socket.inet_ntop(family, host))
     return list(found.values())
@@ -69,32 +68,3 @@ def arriving(hosts: Collection[str]) -> list[str]:
         for one in interfaces()
         if one.usable and (everywhere or one.hardware == LOOPBACK or any(host in one.hosts for host in hosts))
     ]
-
-
-def _dump(kind: int, request: bytes) -> Iterator[bytes]:
-    """The bodies of all messages that answer this request."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as route:
-        route.send(HEADER.pack(HEADER.size + len(request), kind, REQUEST_DUMP, 1, 0) + request)
-        while True:
-            answer = route.recv(MAX_ANSWER)
-            while len(answer) >= HEADER.size:
-                length, what, *_ = HEADER.unpack_from(answer)
-                if what == DONE:
-                    return
-                if what == ERROR:
-                    raise OSError(-struct.unpack_from("=i", answer, HEADER.size)[0], "rtnetlink")
-                yield answer[HEADER.size : length]
-                answer = answer[_aligned(length) :]
-
-
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    while len(data) >= ATTRIBUTE.size:
-        length, kind = ATTRIBUTE.unpack_from(data)
-        found[kind] = data[ATTRIBUTE.size : length]
-        data = data[max(ATTRIBUTE.size, _aligned(length)) :]
-    return found
-
-
-def _aligned(length: int) -> int:
-    return (length + 3) & ~3

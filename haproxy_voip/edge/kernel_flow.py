@@ -1,4 +1,4 @@
-"""A flow as the kernel keeps it: what `relay.bpf.c` calls `struct flow`, and back.
+"""A flow as the kernel keeps it: what `relay.bpf.h` calls `struct flow`, and back.
 
 A kernel flow is a cache of what one leg (`media_leg`) does with the ordinary next packet: it comes to `local` from
 exactly `peer`, with the SSRC known, and its sequence number is a small step ahead or slightly late. The kernel passes
@@ -6,7 +6,7 @@ up all else untouched, except what comes to `local` from a third address, which 
 
 Hosts are kept as 16 bytes, IPv4 as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2). Numbers are in the machine's byte
 order, ports and hosts in the network's. `LAYOUT` grows with every change of a map, `PROGRAM` with every other change
-of `relay.bpf.c`.
+of the program.
 """
 
 from __future__ import annotations

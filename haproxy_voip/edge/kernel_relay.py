@@ -56,7 +56,7 @@ FOLDER = BPF_FILES / "haproxy_voip"
 DISCIPLINES = FOLDER / "_clsact"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # no dots: the BPF file system allows none
 
-MAX_FLOWS = 32_768  # relay.bpf.c: two for each stream of a relay
+MAX_FLOWS = 32_768  # relay.bpf.h: two for each stream of a relay
 RING_BYTES = 1 << 22
 KEY_BYTES = 20
 SLOT = struct.Struct("=Q")

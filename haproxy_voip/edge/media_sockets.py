@@ -9,6 +9,7 @@ import socket
 from typing import NamedTuple
 
 from haproxy_voip.core.address import Address
+from haproxy_voip.edge.listening import family_of
 
 # connect(2): "Connectionless sockets may dissolve the association by connecting to an address with the sa_family
 # member set to AF_UNSPEC". Python's own connect knows no such address; sockaddr_storage is zero then.
@@ -40,7 +41,7 @@ def bind_pair(local: Address) -> Pair:
 
 def bind(local: Address) -> socket.socket:
     """A non-blocking socket. Without SO_REUSEADDR: two streams on one port is a mistake to be told, not shared."""
-    family = socket.AF_INET6 if local.family == 6 else socket.AF_INET
+    family = family_of(local)
     bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         if family == socket.AF_INET6:

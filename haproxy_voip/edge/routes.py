@@ -11,16 +11,15 @@ import struct
 import sys
 from typing import NamedTuple
 
+from haproxy_voip.edge.interfaces import ETHERNET, GET_LINK, IFLA_IFNAME, LINK
 from haproxy_voip.edge.netlink import Netlink, attribute, attributes
 
-GET_LINK, GET_ROUTE = 18, 26
+GET_ROUTE = 26  # RTM_GETROUTE
 ROUTE = struct.Struct("=BBBBBBBBI")  # family, destination and source prefix, TOS, table, protocol, scope, type, flags
-LINK = struct.Struct("=BxHiII")  # family, hardware, index, flags, change
 RTA_DST, RTA_SRC, RTA_OIF, RTA_GATEWAY, RTA_VIA = 1, 2, 4, 5, 18
-IFLA_IFNAME, IFLA_MTU = 3, 4
+IFLA_MTU = 4
 SO_NETNS_COOKIE = 71  # Linux 5.14; Python has no name for it
 UNICAST, LOCAL = 1, 2  # rtm_type
-ETHERNET = 1  # linux/if_arp.h
 LOOPBACK_INDEX = 1  # in every network namespace
 LOOPBACK_MTU = 65_536
 # A call's flows are installed by fours, and hundreds of calls at once when a server has died.

@@ -1,4 +1,4 @@
-"""A small PBX and a small phone: the servers and clients of the demonstration and of the simulation.
+"""Small servers and clients, for telephony and for chat: those of the demonstration and of the simulation.
 
-Both are sans-I/O machines over one stack; pbx_server.py and demo.py put them on real sockets.
+All are sans-I/O machines; pbx_server.py, chat_process.py and demo.py put them on real sockets.
 """

@@ -23,7 +23,7 @@ from haproxy_voip.edge.control_client import request
 from haproxy_voip.embedded.certificate import write_certificate
 from haproxy_voip.embedded.children import Child
 from haproxy_voip.embedded.demo_place import FIRST_BACKEND, PROXY, DemoFailed, Place
-from haproxy_voip.embedded.pbx_server import LISTENING
+from haproxy_voip.embedded.process import LISTENING
 
 DOMAIN = "voip.example"
 BACKENDS = ("alpha", "beta", "charlie")  # in order of preference
@@ -179,7 +179,7 @@ class Cluster:
         users = "".join(f'  "{name}": {{password: {password}}}\n' for name, password in self._users.items())
         (self.folder / "users.yaml").write_text(f"realm: {DOMAIN}\nusers:\n{users}")
         (self.folder / "passwords.json").write_text(json.dumps(dict(self._users)))
-        write_certificate(self.certificate, self.folder / "key.pem", DOMAIN)
+        write_certificate(self.certificate, self.folder / "key.pem", [DOMAIN])
         backends = "".join(
             f'  {name}: {{sip: "{endpoint}", xmpp: "{self._chat[name]}", chat: {{starttls: never}}}}\n'
             for name, endpoint in self._backends.items()

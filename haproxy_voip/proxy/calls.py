@@ -47,7 +47,8 @@ class Calls:
         self._upstream = upstream
         self.doubt = doubt
         self.placing = Placing(shared, choice)
-        choice.calls = lambda name: len(self._by_backend[name])
+        # Who is on the way to a backend has a place there: the two ends of a conversation.
+        choice.calls = lambda name: len(self._by_backend[name]) + 2 * len(self._coming(name))
         self._by_backend: defaultdict[str, dict[Call, None]] = defaultdict(
             dict, {backend.name: {} for backend in shared.config.backends}
         )
@@ -187,13 +188,16 @@ class Calls:
 
     def _call_off(self, backend: str, alive: bool, now: float) -> list[Output]:
         """It died: what was to leave it, or to come to it, is no matter of making before breaking any more."""
+        outputs = self.stay(backend, now, alive)
+        return outputs + self.keep_from(backend, "in maintenance" if alive else "down", now)
+
+    def keep_from(self, backend: str, why: str, now: float) -> list[Output]:
+        """None of those that move is to come here."""
         outputs: list[Output] = []
-        for home, clearance in list(self._clearances.items()):
+        for clearance in list(self._clearances.values()):
             current = clearance.current
-            if home == backend:
-                outputs += self.stay(backend, now, alive)
-            elif current is not None and current.target == backend:
-                outputs += current.call_off(f"{backend} is down", now)
+            if current is not None and current.target == backend:
+                outputs += current.call_off(f"{backend} is {why}", now)
         return outputs
 
     # -- failover -----------------------------------------------------------------------------------

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from haproxy_voip.proxy.call import Call
     from haproxy_voip.proxy.calls import Calls
 
-# From one conversation to the next: sockets and timers have their turn.
-PAUSE_SECONDS = 0.001
 # How often it is looked whether one is done, and after the last one whether there are others.
 LOOK_SECONDS = 0.02
 LOOK_AGAIN_SECONDS = 1.0
@@ -116,7 +114,7 @@ class Clearance:
         if partner is None or call.callee.side is partner.callee.side:
             return UNKNOWN
         if self._home.next_backend(call) is None:
-            return "no other backend is up and ready"
+            return "no other backend is ready and has room"
         if not call.media.joinable(partner.media):
             return "its media are encrypted, or cannot be joined"
         return None

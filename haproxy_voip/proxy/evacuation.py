@@ -122,7 +122,8 @@ class Evacuation:
         """Its calls stay until they end. It is to send no more, so nobody is registered or subscribed there."""
         self.retired(now)
         moves = Moves(Reckoning(backend, now))
-        outputs: list[Output] = [BackendLeaves(backend, "sip", len(self._calls.on(backend)))]
+        outputs = apart(lambda name, at: self._calls.keep_from(name, "removed", at), backend, now)
+        outputs.append(BackendLeaves(backend, "sip", len(self._calls.on(backend))))
         outputs += self._subscriptions.evacuate(backend, self._backends.choice.home, moves, now)
         if self._backends.detectors[backend].up:
             outputs += apart(self._upstream.left, backend, now)

@@ -353,7 +353,8 @@ class Node:
         return list(self._shared.admission.measured(event.seconds, self._shared.config.limits.max_lag, now))
 
     def _reconfigured(self, event: Reconfigured, now: float) -> list[Output]:
-        outputs = self._reconfiguration.take(event, now) + self._trunks.reconfigured(event.config.trunks, now)
+        # First the trunks: a carrier that is left is told where it was, which the network forgets.
+        outputs = self._trunks.reconfigured(event.config.trunks, now) + self._reconfiguration.take(event, now)
         if self.chat is not None:
             outputs += self.chat.reconfigured(event.config, now)
         if event.users is not None:
@@ -364,8 +365,11 @@ class Node:
         return self._admin.command(event, now)
 
     def leave(self, now: float) -> list[Output]:
-        """The process is about to end: carriers are told. `Left` comes when that is done; calls are not touched."""
-        return self._trunks.leave(now)
+        """The process is about to end: carriers and chat clients are told. `Left` comes when the former have answered;
+        calls are not touched.
+        """
+        chat = [] if self.chat is None else self.chat.leave(now)
+        return [*chat, *self._trunks.leave(now)]
 
     @property
     def bindings(self) -> Bindings:

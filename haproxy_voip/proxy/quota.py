@@ -16,7 +16,6 @@ class Quota:
     """Counts the calls that clients make, from INVITE to end. Bounded by the number of calls."""
 
     def __init__(self) -> None:
-        self._user_of: dict[Call, str] = {}
         self._calls: Counter[str] = Counter()
         self.refused = 0  # calls, ever
 
@@ -29,18 +28,20 @@ class Quota:
 
     def began(self, call: Call) -> None:
         """It counts from now on, if a client made it."""
-        if call.callee.side is Side.BACKEND and call.user:
-            self._user_of[call] = call.user
+        if _counts(call):
             self._calls[call.user] += 1
 
     def ended(self, call: Call) -> None:
         """It counts no more."""
-        user = self._user_of.pop(call, None)
-        if user is None:
+        if not _counts(call):
             return
-        self._calls[user] -= 1
-        if not self._calls[user]:
-            del self._calls[user]
+        self._calls[call.user] -= 1
+        if not self._calls[call.user]:
+            del self._calls[call.user]
 
     def __len__(self) -> int:
-        return len(self._user_of)
+        return self._calls.total()
+
+
+def _counts(call: Call) -> bool:
+    return call.callee.side is Side.BACKEND and bool(call.user)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from haproxy_voip.configuration.load import load
-from tests.interop.certificate import write_certificate
+from haproxy_voip.embedded.certificate import write_certificate
 from tests.interop.servers import password
 
 ROOT = Path(__file__).parents[2]

@@ -127,7 +127,7 @@ class House:
     """See the module."""
 
     def __init__(self, folder: Path) -> None:
-        write_certificate(folder / "proxy.crt", folder / "proxy.key", DOMAIN)
+        write_certificate(folder / "proxy.crt", folder / "proxy.key", [DOMAIN])
         (folder / "proxy.yaml").write_text(CONFIG)
         (folder / "passwords.json").write_text(json.dumps(PASSWORDS))
         users = "".join(f'  "{name}": {{password: {password}}}\n' for name, password in PASSWORDS.items())

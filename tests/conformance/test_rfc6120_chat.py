@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from haproxy_voip.xmpp.client_stream import TlsPolicy
 from haproxy_voip.xmpp.server_sasl import MAX_RETRIES
 from tests.conformance.talker import (
     CLOSING,
@@ -19,9 +16,6 @@ from tests.conformance.talker import (
     Talker,
     auth,
     bind,
-    stage_with_tls,
-    tidy_up,
-    unharmed,
 )
 from tests.proxy.chat.client import Client
 from tests.proxy.chat.server import DOMAIN
@@ -32,23 +26,6 @@ STREAMS_FIRST = (
     f"<stream to='{DOMAIN}' version='1.0' xmlns='{STREAMS}' xmlns:c='jabber:client'"
     " xmlns:s='urn:ietf:params:xml:ns:xmpp-sasl' xmlns:t='urn:ietf:params:xml:ns:xmpp-tls'>"
 )
-
-
-@pytest.fixture(scope="module")
-def pair() -> tuple[Stage, Client, Client]:
-    """One stage for all: nobody's mistake may be anybody else's."""
-    stage = stage_with_tls()
-    alice = stage.client("alice", tls=TlsPolicy.REQUIRED)
-    return stage, alice, stage.client("bob", tls=TlsPolicy.REQUIRED)
-
-
-@pytest.fixture
-def stage(pair: tuple[Stage, Client, Client]) -> Iterator[Stage]:
-    stage, alice, bob = pair
-    yield stage
-    unharmed(alice, bob)
-    tidy_up(stage)
-    assert len(stage.chat.shared.sessions) == 2  # nothing of it stays
 
 
 # -- 4: streams -----------------------------------------------------------------------------------------

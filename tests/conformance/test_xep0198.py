@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from haproxy_voip.xmpp.client_stream import TlsPolicy
 from haproxy_voip.xmpp.management import WRAP
-from tests.conformance.talker import HEADER, SASL, SM, Talker, auth, bind, stage_with_tls, tidy_up, unharmed
+from tests.conformance.talker import HEADER, SASL, SM, Talker, auth, bind
 from tests.proxy.chat.client import Client
 from tests.proxy.chat.stage import Stage
 
@@ -40,23 +38,6 @@ def managed(stage: Stage, resource: str = "home") -> tuple[Talker, str]:
     found = re.search(rb"<enabled [^>]*\bid='([^']+)'", carol.says(ENABLE))
     assert found is not None, carol.said
     return carol, found[1].decode()
-
-
-@pytest.fixture(scope="module")
-def pair() -> tuple[Stage, Client, Client]:
-    """One stage for all."""
-    stage = stage_with_tls()
-    alice = stage.client("alice", tls=TlsPolicy.REQUIRED)
-    return stage, alice, stage.client("bob", tls=TlsPolicy.REQUIRED)
-
-
-@pytest.fixture
-def stage(pair: tuple[Stage, Client, Client]) -> Iterator[Stage]:
-    stage, alice, bob = pair
-    yield stage
-    unharmed(alice, bob)
-    tidy_up(stage)
-    assert len(stage.chat.shared.sessions) == 2
 
 
 @pytest.fixture

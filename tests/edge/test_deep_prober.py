@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from haproxy_voip.embedded.children import Child
-from haproxy_voip.embedded.pbx_server import LISTENING
+from haproxy_voip.embedded.process import LISTENING
 
 DOMAIN = "chat.example"
 PATIENCE = 30.0  # for another process on a busy machine

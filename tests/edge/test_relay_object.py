@@ -20,7 +20,7 @@ from tests.edge.relay_cases import CASES
 from tests.edge.relay_program import play
 from tests.tidy.source import ROOT
 
-SOURCE = OBJECT.with_suffix(".c")
+SOURCE, HEADER = OBJECT.with_suffix(".c"), OBJECT.with_suffix(".h")
 MADE_WITH = "clang version 14."
 
 SHARED = {
@@ -41,7 +41,7 @@ SHARED = {
 
 
 def test_both_languages_have_the_same_numbers() -> None:
-    text = SOURCE.read_text(encoding="utf-8")
+    text = HEADER.read_text(encoding="utf-8") + SOURCE.read_text(encoding="utf-8")
     said = dict(re.findall(r"^#define (\w+)\s+(\(.*?\)|\S+)", text, re.MULTILINE))
     for name, value in SHARED.items():
         number = re.sub(r"(?<=\d)(ULL|U)", "", said[name]).strip("()")

@@ -363,7 +363,7 @@ def open_files() -> int:
 
 
 def another_certificate(folder: Path) -> None:
-    from tests.interop.certificate import write_certificate
+    from haproxy_voip.embedded.certificate import write_certificate
 
     write_certificate(folder / "c", folder / "k", ["127.0.0.1"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,13 @@ def run() -> Iterator[Run]:
 
     yield lambda scene: uvloop.run(watched(scene))
     assert unhandled == []
+
+
+@pytest.fixture
+def passwords_file(tmp_path: Path) -> Path:
+    path = tmp_path / "passwords.json"
+    path.write_text('{"1001": "one", "1002": "two"}')
+    return path
 
 
 @pytest.fixture

@@ -7,27 +7,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from haproxy_voip.core.address import Address, Endpoint, Transport
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.embedded import chat_process
 from haproxy_voip.embedded.chat_client import ChatClient
 from haproxy_voip.embedded.chat_facts import ClientHeard, ClientOffline
 from haproxy_voip.embedded.children import Child
+from haproxy_voip.embedded.process import LISTENING
 from haproxy_voip.embedded.settings import ChatClientSettings
 from haproxy_voip.embedded.sockets import Sockets
 from tests.embedded.conftest import Run
 
 DOMAIN = "chat.example"
 LOOK_EVERY = 0.005
-
-
-@pytest.fixture
-def passwords_file(tmp_path: Path) -> Path:
-    path = tmp_path / "passwords.json"
-    path.write_text('{"1001": "one", "1002": "two"}')
-    return path
 
 
 def test_two_clients_write_to_each_other_over_real_sockets_until_the_server_says_goodbye(
@@ -42,7 +34,7 @@ def test_two_clients_write_to_each_other_over_real_sockets_until_the_server_says
             await asyncio.sleep(LOOK_EVERY)
 
     async def scene() -> None:
-        await until(lambda: chat_process.LISTENING in child.last_words())
+        await until(lambda: LISTENING in child.last_words())
         facts: list[object] = []
         clients = []
         for user, password in (("1001", "one"), ("1002", "two")):
@@ -74,12 +66,3 @@ def test_the_command_line_becomes_settings(passwords_file: Path) -> None:
     arguments = ["--listen", "tcp:127.0.0.1:5222", "--domain", DOMAIN, "--passwords", str(passwords_file)]
     settings = chat_process.settings(chat_process._parser().parse_args(arguments))
     assert settings.domain == DOMAIN and settings.users == {"1001": "one", "1002": "two"}
-
-
-def test_what_cannot_run_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "passwords.json"
-    arguments = ["--listen", "tcp:127.0.0.1:0", "--domain", DOMAIN, "--passwords", str(path)]
-    assert chat_process.main(arguments) == chat_process.CANNOT_RUN
-    assert "passwords.json" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        chat_process.main(["--listen", "nonsense", *arguments[2:]])

@@ -36,7 +36,7 @@ def place() -> Iterator[Place]:
 def made(place: Place, folder: Path) -> DemoChat:
     """The server here has no certificate, so both do without TLS."""
     certificate = folder / "certificate.pem"
-    write_certificate(certificate, folder / "key.pem", DOMAIN)
+    write_certificate(certificate, folder / "key.pem", [DOMAIN])
     chat = DemoChat(place.chat_address(demo_place.PROXY), certificate, DOMAIN, PASSWORDS)
     for writer in chat._writers:
         writer.client.settings = replace(writer.client.settings, secure=False)

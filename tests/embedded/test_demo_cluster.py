@@ -10,7 +10,7 @@ import pytest
 
 from haproxy_voip.configuration import load, users
 from haproxy_voip.embedded.demo_cluster import BACKENDS, USERS, Cluster, servers
-from haproxy_voip.embedded.pbx_server import read_passwords
+from haproxy_voip.embedded.process import read_passwords
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def talker(cluster: Cluster, user: str, place: int) -> DemoPhone:
 
 def chat(cluster: Cluster) -> DemoChat:
     """Two who have not logged in."""
-    write_certificate(cluster.certificate, cluster.folder / "key.pem", "d.example")
+    write_certificate(cluster.certificate, cluster.folder / "key.pem", ["d.example"])
     passwords = {"1001": "one", "1002": "two"}
     return DemoChat(cluster.chat_address, cluster.certificate, "d.example", passwords)
 

@@ -14,18 +14,12 @@ from haproxy_voip.core.chance import Chance
 from haproxy_voip.embedded import pbx_server
 from haproxy_voip.embedded.children import Child
 from haproxy_voip.embedded.phone import Phone
+from haproxy_voip.embedded.process import LISTENING
 from haproxy_voip.embedded.settings import PhoneSettings
 from haproxy_voip.embedded.sockets import Sockets
 from tests.embedded.conftest import Run
 
 LOOK_EVERY = 0.005
-
-
-@pytest.fixture
-def passwords_file(tmp_path: Path) -> Path:
-    path = tmp_path / "passwords.json"
-    path.write_text('{"1001": "one", "1002": "two"}')
-    return path
 
 
 def phone_at(server: Endpoint, user: str, password: str, address: Address) -> Phone:
@@ -50,7 +44,7 @@ def test_two_phones_call_each_other_over_real_sockets(
             await asyncio.sleep(LOOK_EVERY)
 
     async def scene() -> None:
-        await until(lambda: pbx_server.LISTENING in server.last_words())
+        await until(lambda: LISTENING in server.last_words())
         endpoint = Endpoint(transport, address)
         phones = [phone_at(endpoint, "1001", "one", free_address()), phone_at(endpoint, "1002", "two", free_address())]
         sockets = [Sockets(phone) for phone in phones]
@@ -75,15 +69,3 @@ def test_the_command_line_becomes_settings(passwords_file: Path) -> None:
     arguments = ["--listen", "udp:127.0.0.1:5060", "--realm", "test.example", "--passwords", str(passwords_file)]
     settings = pbx_server.settings(pbx_server._parser().parse_args([*arguments, "--trust"]))
     assert settings.trust and settings.realm == "test.example" and settings.users == {"1001": "one", "1002": "two"}
-
-
-@pytest.mark.parametrize("text", [None, "no JSON", "[]", '{"1001": 5}'])
-def test_what_cannot_run_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None) -> None:
-    path = tmp_path / "passwords.json"
-    if text is not None:
-        path.write_text(text)
-    arguments = ["--listen", "udp:127.0.0.1:0", "--realm", "test.example", "--passwords", str(path)]
-    assert pbx_server.main(arguments) == pbx_server.CANNOT_RUN
-    assert "passwords.json" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        pbx_server.main(["--listen", "nonsense", *arguments[2:]])

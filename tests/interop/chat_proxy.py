@@ -5,8 +5,8 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from haproxy_voip.embedded.certificate import write_certificate
 from haproxy_voip.xmpp.sasl.scram import derive_keys
-from tests.interop.certificate import write_certificate
 from tests.interop.chat_servers import DIRECT_TLS_PORT, DOMAIN, XMPP_PORT
 from tests.interop.proxy import Proxy, Status
 from tests.interop.servers import password

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.interop import servers
-from tests.interop.audio import CALLEE_TONE, CALLER_TONE, THIRD_TONE, Ear
+from tests.interop.audio import CALLEE_TONE, CALLER_TONE, THIRD_TONE
 from tests.interop.baresip import PhoneNetwork
 from tests.interop.chat_house import House, chat_house
 from tests.interop.handset import Handset
+from tests.interop.hearing import TimedEar
 from tests.interop.machine import exclusive, what_is_missing
-from tests.interop.parties import CALLEE, CALLER, THIRD
+from tests.interop.parties import CALLEE, CALLER, THIRD, answer, call, register
 from tests.interop.processes import stop_all
 from tests.interop.proxy import Proxy, ProxySetting
 from tests.interop.sipp import Run, Sipp
@@ -28,6 +29,7 @@ StartSipp = Callable[[Run], Sipp]
 StartProxy = Callable[..., Proxy]
 StartHandset = Callable[..., Handset]
 StartPair = Callable[[Proxy], tuple[Handset, Handset]]
+StartTalk = Callable[[Proxy, int], tuple[Sipp, Sipp]]
 
 # Proxies that run now: their logs are shown with a failure.
 _proxies: list[Proxy] = []
@@ -221,31 +223,31 @@ def start_sipp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartSipp]:
 
 
 @pytest.fixture
-def caller_ear() -> Iterator[Ear]:
-    ear = Ear((CALLER, 0), CALLER_TONE)
+def caller_ear() -> Iterator[TimedEar]:
+    ear = TimedEar((CALLER, 0), CALLER_TONE)
     ear.start()
     yield ear
     ear.stop()
 
 
 @pytest.fixture
-def callee_ear() -> Iterator[Ear]:
-    ear = Ear((CALLEE, 0), CALLEE_TONE)
+def callee_ear() -> Iterator[TimedEar]:
+    ear = TimedEar((CALLEE, 0), CALLEE_TONE)
     ear.start()
     yield ear
     ear.stop()
 
 
 @pytest.fixture
-def third_ear() -> Iterator[Ear]:
-    ear = Ear((THIRD, 0), THIRD_TONE)
+def third_ear() -> Iterator[TimedEar]:
+    ear = TimedEar((THIRD, 0), THIRD_TONE)
     ear.start()
     yield ear
     ear.stop()
 
 
 @pytest.fixture
-def start_pair(start_handset: StartHandset, caller_ear: Ear, callee_ear: Ear) -> StartPair:
+def start_pair(start_handset: StartHandset, caller_ear: TimedEar, callee_ear: TimedEar) -> StartPair:
     """Phones of 1001 and 1002, registered at every server behind a proxy; all other contacts there are gone."""
 
     def start(proxy: Proxy) -> tuple[Handset, Handset]:
@@ -253,6 +255,24 @@ def start_pair(start_handset: StartHandset, caller_ear: Ear, callee_ear: Ear) ->
         callee = start_handset(user="1002", server=proxy.address, address=CALLEE, ear=callee_ear)
         assert (caller.register(), callee.register()) == (200, 200)
         proxy.wait_registered(2)
+        return caller, callee
+
+    return start
+
+
+@pytest.fixture
+def start_talk(start_sipp: StartSipp, caller_ear: TimedEar, callee_ear: TimedEar) -> StartTalk:
+    """1001 and 1002 talk for so many milliseconds, then 1001 hangs up; SIPp fails at any message it does not expect."""
+
+    def start(proxy: Proxy, talk_ms: int) -> tuple[Sipp, Sipp]:
+        for user, address in (("1001", CALLER), ("1002", CALLEE)):
+            start_sipp(register(user, address, proxy.address)).wait()
+        proxy.wait_registered(2)
+        callee = start_sipp(answer(callee_ear))
+        callee.wait_listening()
+        caller = start_sipp(call("1002", proxy.address, caller_ear, talk_ms=talk_ms))
+        callee_ear.remote, caller_ear.remote = callee.wait_remote_audio(), caller.wait_remote_audio()
+        callee_ear.wait_for(CALLER_TONE, 1.0)
         return caller, callee
 
     return start

@@ -5,6 +5,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import mode
 
 from tests.interop.audio import SAMPLES_PER_PACKET, Address, Ear, decode_ulaw, share
 
@@ -12,6 +13,7 @@ SO_TIMESTAMPNS = 35  # asm-generic/socket.h; the socket module has no name for i
 TIMESPEC = struct.Struct("@qq")
 ANCILLARY_BYTES = socket.CMSG_SPACE(TIMESPEC.size)
 CLEAR = 0.6  # the share of a tone in a packet that holds it
+WATCHED_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +99,12 @@ def _arrived_at(ancillary: list[tuple[int, int, bytes]]) -> float:
             stamp: tuple[int, int] = TIMESPEC.unpack_from(data)
             return now - (wall - (stamp[0] + stamp[1] / 1e9))
     return now
+
+
+def missing(speaker: TimedEar, listener: TimedEar) -> int:
+    """How many packets fewer were heard than said. At most moments none is under way."""
+    until, found = time.monotonic() + WATCHED_SECONDS, list[int]()
+    while time.monotonic() < until:
+        found.append(speaker.sent - len(listener.packets))
+        time.sleep(0.003)  # no divisor of the time between two packets
+    return mode(found)

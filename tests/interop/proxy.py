@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.control_client import ControlError, request
-from tests.interop.certificate import write_certificate
+from haproxy_voip.embedded.certificate import write_certificate
 from tests.interop.processes import Process, ProcessError, tail
 from tests.interop.servers import REALM, SIP_PORT, password
 

@@ -7,14 +7,7 @@ from tests.interop.office import connect
 from tests.interop.parties import CALLEE, CALLER, THIRD
 from tests.interop.proxy import Proxy, ProxySetting
 from tests.interop.servers import Asterisk
-from tests.interop.test_survival import (  # noqa: F401 - fixtures
-    BEFORE,
-    MOVED_SECONDS,
-    callee_ear,
-    caller_ear,
-    no_calls,
-    wait_channels,
-)
+from tests.interop.test_survival import BEFORE, MOVED_SECONDS, no_calls, wait_channels
 
 SPREAD = ProxySetting(
     terms={"alpha": "weight: 2, max_calls: 50", "beta": "slowstart: 10s"},
@@ -28,7 +21,7 @@ def loads(proxy: Proxy) -> dict[str, int]:
 
 def test_calls_are_spread_by_weight_and_go_on_at_the_others_when_one_dies(
     alpha: Asterisk, beta: Asterisk, charlie: Asterisk, start_proxy: StartProxy, start_handset: StartHandset,
-    caller_ear: TimedEar, callee_ear: TimedEar,  # noqa: F811
+    caller_ear: TimedEar, callee_ear: TimedEar,
 ) -> None:  # fmt: skip
     proxy = start_proxy(alpha, beta, charlie, setting=SPREAD)
     two = (("1001", CALLER, caller_ear), ("1002", CALLEE, callee_ear))

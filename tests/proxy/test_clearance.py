@@ -127,7 +127,7 @@ def test_with_no_other_backend_all_stay() -> None:
     stage.command("drain", name="beta")
     stage.command("drain", name="charlie")
     drain(stage)
-    assert row(stage)["staying"] == {"no other backend is up and ready": 2}
+    assert row(stage)["staying"] == {"no other backend is ready and has room": 2}
     stage.command("ready", name="charlie")
     stage.pass_time(2 * LOOK_AGAIN_SECONDS)
     call.rebuilt("charlie")

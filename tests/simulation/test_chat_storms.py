@@ -8,30 +8,18 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from tests.simulation import chat_storms
 
-pytestmark = pytest.mark.simulation
+pytestmark = [pytest.mark.simulation, pytest.mark.usefixtures("no_collector")]
 
 HISTORIES = 20
 AT_ONCE = 5
 # Reserves that closed too early, copies out of order, repetitions nobody remembered, what waited for a client that
 # never came back, a room entered and left at once, a request answered twice, a login under way during a switch.
 FOUND_SOMETHING = [13, 20, 26, 51, 69, 141, 343, 357, 373, 20276, 20570]
-
-
-@pytest.fixture(autouse=True)
-def _garbage_waits_for_the_end_of_a_history() -> Iterator[None]:
-    """As in the proxy itself (commands/serve.py), and faster."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    yield
-    gc.enable()
-    gc.unfreeze()
 
 
 @pytest.mark.parametrize("first", range(1, HISTORIES, AT_ONCE))

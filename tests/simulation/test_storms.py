@@ -9,27 +9,15 @@ every sixth: nothing is left of any call a while later.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 
 import pytest
 
 from tests.simulation import storms
 
-pytestmark = pytest.mark.simulation
+pytestmark = [pytest.mark.simulation, pytest.mark.usefixtures("no_collector")]
 
 HISTORIES = 500
 AT_ONCE = 25  # histories in one test, so that several processes share the work
-
-
-@pytest.fixture(autouse=True)
-def _garbage_waits_for_the_end_of_a_history() -> Iterator[None]:
-    """A tenth of the time, else; the proxy itself runs without collections as well (commands/serve.py)."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    yield
-    gc.enable()
-    gc.unfreeze()
 
 
 @pytest.mark.parametrize("first", range(1, HISTORIES, AT_ONCE))

@@ -247,8 +247,13 @@ class Arrivals:
             room.entered_at = min(room.entered_at, now)
             return True
         room.attempts = 0
-        self._traffic.replay.rejoined(room, now, created="201" in codes)
-        return known != said
+        room.remade = muc.CREATED in codes
+        self._traffic.replay.rejoined(room, now)
+        if known == said or not room.remade:
+            return known != said
+        # A client that is told that it made the room offers to configure it.
+        self._traffic.push([muc.without_created(element).encode()], now)
+        return False
 
     @property
     def _quiet(self) -> bool:
@@ -304,6 +309,9 @@ class Arrivals:
             subject = digest(stanza.element())
             known, room.subject = room.subject, subject
             return known != subject or not self._quiet
+        if room.remade and self._quiet and "/" not in (stanza.from_ or ""):
+            # COMPAT: Openfire tells who makes a room that it is locked, and then that it is not.
+            return False
         new = self._new(stanza, room.address)
         before = room.heard_before(stanza)
         if not muc.is_history(stanza):

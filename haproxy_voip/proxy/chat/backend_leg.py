@@ -160,9 +160,9 @@ class BackendLeg:
         owner, self.owner = self.owner, None
         return [] if owner is None else owner.leg_lost(self, None, reason, now)
 
-    def bind(self, now: float, resource: str | None, opening: tuple[bytes, ...] = ()) -> list[Output]:
+    def bind(self, now: float, resource: str | None) -> list[Output]:
         """Go on after authentication."""
-        return self._perform(self.stream.bind(now, opening, resource), now)
+        return self._perform(self.stream.bind(now, resource=resource), now)
 
     def close(self, now: float) -> list[Output]:
         """End the session there in peace: the server takes its time over what we have not acknowledged."""

@@ -11,10 +11,11 @@ from enum import StrEnum
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.proxy.chat.digest import BYTES
 from haproxy_voip.proxy.chat.entry import Entry, bare_of
-from haproxy_voip.proxy.chat.rooms import MAX_PRESENCE_BYTES, Presence, Rooms
+from haproxy_voip.proxy.chat.rooms import MAX_PRESENCE_BYTES, Rooms
 from haproxy_voip.xmpp.element import Element
 from haproxy_voip.xmpp.framing import Stanza
 from haproxy_voip.xmpp.namespaces import CARBONS, CLIENT_STATE, ROSTER_VERSIONING
+from haproxy_voip.xmpp.text import escape
 
 ROSTER = "jabber:iq:roster"
 BLOCKING = "urn:xmpp:blocking"
@@ -130,7 +131,8 @@ class Captured:
         if self.carbons:
             told.append(self._ask(Asked.CARBONS, "set", f"<enable xmlns='{CARBONS}'/>"))
         if self.roster is not None:
-            version = f" ver='{self.version}'" if self.version is not None and ROSTER_VERSIONING in features else ""
+            versioned = self.version is not None and ROSTER_VERSIONING in features
+            version = f" ver='{escape(self.version or '')}'" if versioned else ""
             told.append(self._ask(Asked.ROSTER, "get", f"<query xmlns='{ROSTER}'{version}/>"))
         if self.blocklist:
             told.append(self._ask(Asked.BLOCKLIST, "get", f"<blocklist xmlns='{BLOCKING}'/>"))
@@ -177,11 +179,6 @@ class Captured:
 
     def _ask(self, asked: Asked, kind: str, payload: str) -> bytes:
         return f"<iq type='{kind}' id='{self.token(asked)}'>{payload}</iq>".encode()
-
-    @property
-    def joined(self) -> list[str]:
-        """The rooms to be entered again, by address."""
-        return [room.address for room in self.rooms if room.state not in (Presence.JOINING, Presence.LEAVING)]
 
 
 def _mark(item: Element) -> bytes:

@@ -36,6 +36,7 @@ from haproxy_voip.proxy.facts import BackendGone
 from haproxy_voip.proxy.isolation import apart
 from haproxy_voip.proxy.network import Network
 from haproxy_voip.proxy.shared import Output
+from haproxy_voip.xmpp.errors import StreamCondition, StreamError
 from haproxy_voip.xmpp.parser import ParserPool
 from haproxy_voip.xmpp.server_stream import ServerPolicy
 
@@ -143,6 +144,15 @@ class Chat:
     def replace_users(self, credentials: Mapping[str, Credential]) -> None:
         """Know these users from now on; sessions that are there go on."""
         self.shared.accounts.replace(credentials)
+
+    def leave(self, now: float) -> list[Output]:
+        """The process is about to end (RFC 6120 section 4.9.3.20). Servers keep what away clients never had."""
+        error = StreamError(StreamCondition.SYSTEM_SHUTDOWN)
+        legs = [leg for leg in self.shared.legs.values() if isinstance(leg, ClientLeg)]
+        outputs = [out for leg in legs for out in apart(lambda one, at: one.close(error, at), leg, now)]
+        away = list(self.shared.sessions.all)
+        outputs += [out for session in away for out in apart(lambda one, at: one.finish(error, at), session, now)]
+        return self._step_over(outputs)
 
     # -- another configuration ----------------------------------------------------------------------
 

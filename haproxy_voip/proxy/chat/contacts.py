@@ -79,6 +79,6 @@ class Contacts:
         self._known.pop(who, None)
 
 
-def unavailable(who: str, to: str, payload: str = "") -> bytes:
+def unavailable(who: str, to: str) -> bytes:
     """What the client is told of somebody who is gone."""
-    return f"<presence from='{escape(who)}' to='{escape(to)}' type='unavailable'>{payload}</presence>".encode()
+    return f"<presence from='{escape(who)}' to='{escape(to)}' type='unavailable'/>".encode()

@@ -14,7 +14,6 @@ from haproxy_voip.cluster.detector import BackendDown, Signal
 from haproxy_voip.cluster.health import Health
 from haproxy_voip.cluster.pool import ActiveChanged
 from haproxy_voip.proxy.backends import Judgement, Retired, Returned, Verdict
-from haproxy_voip.proxy.chat.phases import UNDER_WAY
 from haproxy_voip.proxy.chat_facts import ChatFailover
 from haproxy_voip.proxy.facts import AdminChanged, BackendLeaves, BackendRestarted
 from haproxy_voip.proxy.isolation import apart
@@ -91,7 +90,12 @@ class Failovers:
 
     def settled(self, session: Session, now: float) -> list[Output]:
         """It is back."""
-        return self._out_of(session, now)
+        outputs: list[Output] = []
+        for one in list(self._underway):
+            if one.sessions.pop(session, 1) is None and not one.sessions:
+                self._underway.remove(one)
+                outputs.append(self._closed(one.record, now))
+        return outputs
 
     def ended(self, session: Session, now: float) -> list[Output]:
         """It will not come back."""
@@ -99,15 +103,7 @@ class Failovers:
             if session in one.sessions:
                 reason = "ended on the way"
                 one.record.lost[reason] = one.record.lost.get(reason, 0) + 1
-        return self._out_of(session, now)
-
-    def _out_of(self, session: Session, now: float) -> list[Output]:
-        outputs: list[Output] = []
-        for one in list(self._underway):
-            if one.sessions.pop(session, 1) is None and not one.sessions:
-                self._underway.remove(one)
-                outputs.append(self._closed(one.record, now))
-        return outputs
+        return self.settled(session, now)
 
     def _closed(self, record: ChatFailover, now: float) -> ChatFailover:
         record.settled_after = now - record.judged_at
@@ -164,11 +160,6 @@ class Failovers:
     def _review(self, now: float) -> list[Output]:
         """A backend more: perhaps a better reserve, perhaps the first one at all."""
         return [output for session in list(self._shared.sessions.all) for output in apart(_review, session, now)]
-
-    @property
-    def underway(self) -> int:
-        """Sessions that are on their way."""
-        return sum(session.residence.phase in UNDER_WAY for session in self._shared.sessions.all)
 
 
 def _go(session: Session, now: float) -> list[Output]:

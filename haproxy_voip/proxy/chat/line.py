@@ -108,9 +108,8 @@ class Line:
         """The pause is over."""
         return self.pump(now)
 
-    def reset(self) -> list[Seeker]:
-        """The backend is down: nobody waits any more. Who did."""
-        waiting = [*self._urgent, *self._reserves]
+    def reset(self) -> None:
+        """The backend is down: nobody waits any more."""
         self._urgent.clear()
         self._reserves.clear()
         self._in_flight.clear()
@@ -118,4 +117,3 @@ class Line:
         self._pause = PAUSE_FIRST
         self._paused_until = 0.0
         self._shared.alarms.set(self, None)
-        return waiting

@@ -123,11 +123,11 @@ class Replay:
         mine = [one for one in self._rooms_to_join if one.owner or not self._shared.owner_comes(one.address, session)]
         return [output for room in mine for output in self.join(room.address, now)]
 
-    def rejoined(self, room: Room, now: float, *, created: bool) -> None:
+    def rejoined(self, room: Room, now: float) -> None:
         """The client is in that room again."""
         leg = self._session.residence.active
         assert leg is not None
-        if created:
+        if room.remade:
             self._traffic.pending += leg.send(own(instant(room, self._traffic.captured.token(Asked.ROOM))))
         for other in self._shared.sessions.in_room(room.address):
             if other is not self._session:

@@ -32,6 +32,8 @@ DATA = "jabber:x:data"
 BY_ACCIDENT = frozenset({"332", "333"})
 ON_PURPOSE = frozenset({"301", "303", "307", "321", "322"})
 
+CREATED = "201"
+
 # A room that does not answer is asked so many times, once each hold.
 MAX_ATTEMPTS = 3
 
@@ -72,6 +74,7 @@ class Room:
     asked: bytes | None  # how it asked to be let in; None once it is
     state: Presence = Presence.JOINING
     owner: bool = False
+    remade: bool = False  # the client has made it anew, where it is in it now, and knows nothing of that
     attempts: int = 0  # to come in again, unanswered
     occupants: dict[str, bytes] = field(default_factory=dict)  # by nick: what they said last
     unconfirmed: dict[str, None] = field(default_factory=dict)
@@ -90,7 +93,7 @@ class Room:
         children = [Element("history", MUC, {"since": utc_stamp(self.last_at - MARGIN_SECONDS + epoch_offset)})]
         if self.password is not None:
             children.append(Element("password", MUC, text=self.password))
-        self.state = Presence.REJOINING
+        self.state, self.remade = Presence.REJOINING, False
         self.attempts += 1
         self.unconfirmed = dict.fromkeys(self.occupants)
         extension = Element("x", MUC, children=tuple(children)).encode()
@@ -172,6 +175,16 @@ def statuses(element: Element) -> set[str]:
     if extension is None:
         return set()
     return {child.get("code") or "" for child in extension.all("status")}
+
+
+def without_created(element: Element) -> Element:
+    """The same without the code that says that entering made the room (section 10.1.1)."""
+    extension = element.find("x", MUC_USER)
+    if extension is None:
+        return element
+    kept = tuple(child for child in extension.children if child.name != "status" or child.get("code") != CREATED)
+    changed = tuple(replace(child, children=kept) if child is extension else child for child in element.children)
+    return replace(element, children=changed)
 
 
 def on_purpose(element: Element, codes: set[str]) -> bool:

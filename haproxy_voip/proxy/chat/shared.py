@@ -69,22 +69,13 @@ class ChatShared:
     owing: dict[BackendLeg, None] = field(default_factory=dict)  # to be told what is handled, at the end of this step
     heard: HeardBefore = field(default_factory=HeardBefore)
     over: list[Session] = field(default_factory=list)  # ended in this step
-    _failovers: list[Failovers] = field(default_factory=list)
+    failovers: Failovers = field(init=False)  # what moves sessions; needs all of this itself
 
     @property
     def xmpp(self) -> XmppConfig:
         """Where and how clients chat."""
         assert self.config.proxy.xmpp is not None
         return self.config.proxy.xmpp
-
-    @property
-    def failovers(self) -> Failovers:
-        """What moves sessions."""
-        return self._failovers[0]
-
-    @failovers.setter
-    def failovers(self, failovers: Failovers) -> None:
-        self._failovers.append(failovers)
 
     def owner_comes(self, room: str, session: Session) -> bool:
         """Whether somebody else of ours owns that room and is about to enter it again."""

@@ -357,7 +357,7 @@ class Traffic:
         return [*told, *self.replay.enter_rooms(leg, now)]
 
     def push(self, raws: list[bytes], now: float) -> None:
-        """Changes of the roster the client must hear of."""
+        """What the client must hear, besides what arrived or in its place."""
         for raw in raws:
             self.pending += self.deliver(raw, None, 0, now)
 

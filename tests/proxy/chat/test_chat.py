@@ -10,10 +10,11 @@ from haproxy_voip.core.address import Address, Endpoint, Flow, Transport
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.core.effects import Close, Send
 from haproxy_voip.core.events import StreamClosed, StreamData, StreamOpened
-from haproxy_voip.proxy.effects import ProbeStream
+from haproxy_voip.proxy.effects import Left, ProbeStream
 from haproxy_voip.proxy.events import CanaryOpened, ProbeRefused
 from haproxy_voip.proxy.node import _callers
 from haproxy_voip.xmpp.client_stream import TlsPolicy
+from haproxy_voip.xmpp.errors import StreamCondition
 from tests.proxy.chat.server import DOMAIN
 from tests.proxy.chat.stage import PROXY, Stage, config
 
@@ -119,3 +120,20 @@ def test_users_of_a_domain_without_a_file_are_the_backends_to_judge_and_nothing_
 def test_who_is_of_another_domain_may_not_telephone() -> None:
     users = {name: Credential("alice", "main.test", password="x") for name in ("alice", f"alice@{DOMAIN}")}
     assert list(_callers(users)) == ["alice"]
+
+
+def test_a_proxy_that_stops_says_so_to_every_client_and_leaves_its_servers_in_peace() -> None:
+    """RFC 6120 section 4.9.3.20."""
+    stage = Stage()
+    alice, bob, carol = (stage.client(name) for name in ("alice", "bob", "carol"))
+    carol.acknowledges = False
+    alice.say(carol.jid, "for later")
+    carol.break_off()
+    stage.carry_out(stage.node.leave(stage.now))
+    stage.settle()
+    for client in (alice, bob):
+        assert client.error is not None and client.error.condition is StreamCondition.SYSTEM_SHUTDOWN
+    assert sum(isinstance(fact, Left) for fact in stage.facts) == 1
+    assert not stage.chat.shared.sessions.all and not stage.chat.shared.legs
+    assert not any(server.sessions for server in stage.servers.values())
+    assert len(stage.alpha.offline[carol.jid.partition("/")[0]]) == 1

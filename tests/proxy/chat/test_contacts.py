@@ -62,6 +62,4 @@ def test_who_is_still_on_the_way_is_waited_for_again() -> None:
 
 
 def test_addresses_are_escaped() -> None:
-    assert (
-        unavailable("a'b@x/<", "c@x/d") == b"<presence from='a&apos;b@x/&lt;' to='c@x/d' type='unavailable'></presence>"
-    )
+    assert unavailable("a'b@x/<", "c@x/d") == b"<presence from='a&apos;b@x/&lt;' to='c@x/d' type='unavailable'/>"

@@ -192,3 +192,28 @@ def test_what_a_room_says_of_itself_is_no_occupant() -> None:
     stage.kill("alpha")
     stage.run(10.0)
     assert alice.inbox == []
+
+
+def test_who_makes_a_room_anew_hears_what_is_new_in_it_and_not_that_it_was_made() -> None:
+    """A client that is told of 201 offers to configure the room. Openfire also says that it is locked."""
+    stage = Stage()
+    room, [alice] = in_a_room(stage, "alice")
+    send = stage.beta.sessions[alice.jid].send
+
+    def changed(raw: bytes) -> None:
+        send(raw.replace(b"role='participant'", b"role='moderator'"))
+        if b"code='201'" in raw:
+            send(f"<message from='{room}' to='{alice.jid}' type='groupchat'><body>locked</body></message>".encode())
+
+    stage.beta.sessions[alice.jid].send = changed  # type: ignore[method-assign]
+    stage.kill("alpha")
+    stage.run(1.0)
+    [told] = alice.take()
+    assert told.from_ == f"{room}/alice" and b"moderator" in told.raw and b"code='110'" in told.raw
+    assert b"201" not in told.raw
+    stage.run(10.0)
+    stage.beta.sessions[alice.jid].send(
+        f"<message from='{room}' to='{alice.jid}' type='groupchat'><body>hello</body></message>".encode()
+    )
+    stage.settle()
+    assert alice.said() == ["hello"]
