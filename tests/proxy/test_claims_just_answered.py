@@ -6,7 +6,18 @@ import pytest
 
 from haproxy_voip.proxy.survival import PASSED_ON_SECONDS, REBUILD_SECONDS
 from haproxy_voip.sip.message import Request
-from tests.proxy.conversation import Conversation, calls_of, claim, converse, dial, hung_up, requests, ring, theatre
+from tests.proxy.conversation import (
+    Conversation,
+    calls_of,
+    claim,
+    converse,
+    dial,
+    hung_up,
+    known,
+    requests,
+    ring,
+    theatre,
+)
 from tests.proxy.stage import Stage
 from tests.proxy.talk import leave_nothing, sdp
 
@@ -82,3 +93,19 @@ def test_a_caller_who_may_talk_to_the_phone_already_is_not_crossed_with_one_who_
     claim(stage, "beta", "1001", "1002")
     assert requests(up.callee) == ["INVITE"]
     assert all(isinstance(message, Request) for message in stage.beta.inbox)
+
+
+def test_a_change_of_the_session_that_was_not_acknowledged_is_no_answer_that_nobody_heard() -> None:
+    """Found by seed 6354 of the simulation: somebody else whose number is hidden was put through to who talks."""
+    stage = theatre(USERS)
+    call = converse(stage, dialled="600", name="anonymous", after=1.0)
+    call.theirs.by_caller("INVITE", sdp(stage.alpha, 9900))
+    call.callee.answer(call.callee.take_request("INVITE"), 200, body=sdp(call.callee, 7000))
+    stage.alpha.take_response(200)
+    stage.kill("alpha")
+    call.invited()
+    stage.beta.answer(call.ours.invited, 486)
+    known(stage, "1003").request("INVITE", f"sip:700@{stage.domain}", body=sdp(known(stage, "1003"), 7300))
+    stage.beta.take("INVITE")
+    claim(stage, "beta", "anonymous", "1002")
+    assert "INVITE" in requests(call.callee)
