@@ -133,7 +133,8 @@ class Survival:
         """Who asked something on this leg gets no answer from across; a change of the session may be tried again."""
         outputs: list[Output] = []
         for forward in list(leg.pending):
-            forward.late = self._changed
+            if leg.side is Side.BACKEND:  # it asked the client; what a dead one still answers to the client is ignored
+                forward.late = self._changed
             outputs += forward.give_up(now, 491 if forward.server.request.method in NEGOTIATING else 487)
         return outputs
 

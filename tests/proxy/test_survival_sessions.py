@@ -343,3 +343,19 @@ def test_so_does_one_with_a_service_of_the_backend() -> None:
     taken(talk, secret(stage.beta, 9500, "beta"))
     hung_up(talk.caller, stage.beta)
     leave_nothing(stage)
+
+
+def test_what_a_backend_that_returns_agrees_to_too_late_moves_nobodys_media() -> None:
+    """Found by seed 6601 of the simulation: a phone's audio went to the backend that had been frozen."""
+    stage = Stage()
+    talk = outgoing(stage).established()
+    before = plan_of(stage, talk.caller).client
+    talk.by_caller("INVITE", sdp(talk.caller, 7100))
+    asked = stage.alpha.take_request("INVITE")
+    stage.freeze("alpha")
+    stage.pass_time(1)
+    talk.caller.take(491)
+    stage.frozen.clear()
+    stage.alpha.answer(asked, 200, body=sdp(stage.alpha, 9900))
+    stage.alpha.take("ACK")
+    assert plan_of(stage, talk.caller).client == before
