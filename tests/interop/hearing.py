@@ -13,7 +13,7 @@ SO_TIMESTAMPNS = 35  # asm-generic/socket.h; the socket module has no name for i
 TIMESPEC = struct.Struct("@qq")
 ANCILLARY_BYTES = socket.CMSG_SPACE(TIMESPEC.size)
 CLEAR = 0.6  # the share of a tone in a packet that holds it
-WATCHED_SECONDS = 1.5
+WATCHED_SECONDS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,11 @@ def _arrived_at(ancillary: list[tuple[int, int, bytes]]) -> float:
     return now
 
 
-def missing(speaker: TimedEar, listener: TimedEar) -> int:
-    """How many packets fewer were heard than said. At most moments none is under way."""
-    until, found = time.monotonic() + WATCHED_SECONDS, list[int]()
+def missing(*ways: tuple[TimedEar, TimedEar]) -> list[int]:
+    """How many packets fewer were heard than said on each way, from a speaker to a listener. At most moments none is
+    under way."""
+    until, found = time.monotonic() + WATCHED_SECONDS, list[list[int]]()
     while time.monotonic() < until:
-        found.append(speaker.sent - len(listener.packets))
+        found.append([speaker.sent - len(listener.packets) for speaker, listener in ways])
         time.sleep(0.003)  # no divisor of the time between two packets
-    return mode(found)
+    return [mode(counts) for counts in zip(*found, strict=True)]

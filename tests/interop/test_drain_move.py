@@ -20,14 +20,14 @@ def test_two_who_talk_are_moved_without_a_packet_lost_and_the_phones_are_sent_no
     proxy = start_proxy(alpha, beta)
     caller, callee = start_talk(proxy, 6000)
     ways = ((caller_ear, callee_ear), (callee_ear, caller_ear))
-    before = [missing(*way) for way in ways]
+    before = missing(*ways)
     began = time.monotonic()
     rows = proxy.command("drain", "alpha", "--move")["backends"]
     assert {row["name"]: (row["moved"], row["calls"]) for row in rows} == {"alpha": (2, 0), "beta": (None, 2)}
     wait_channels(alpha, 0)
     wait_channels(beta, 2)
     time.sleep(max(0.0, began + 2.0 - time.monotonic()))  # the handover is over
-    after = [missing(*way) for way in ways]
+    after = missing(*ways)
     print(f"lost: {[later - earlier for later, earlier in zip(after, before, strict=True)]}")
     assert after == before
     unbroken(caller_ear, CALLEE_TONE, began, MOVE_GAP)

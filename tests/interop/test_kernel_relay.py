@@ -46,13 +46,13 @@ def test_a_proxy_that_is_killed_costs_the_call_no_packet_and_its_successor_ends_
     callee_ear.wait_for(CALLER_TONE, 1.0)
     all_in_kernel(proxy)
     ways = ((caller_ear, callee_ear), (callee_ear, caller_ear))
-    before_kill = [missing(*way) for way in ways]
+    before_kill = missing(*ways)
     killed_at = proxy.kill()
     time.sleep(WATCHED)
     proxy.start()
     status = proxy.status()
     assert (status["media_relay"], status["kernel_flows"], status["media_port_pairs"]) == ("kernel", 4, 4)
-    assert [missing(*way) for way in ways] == before_kill
+    assert missing(*ways) == before_kill
     for ear, tone in ((caller_ear, CALLEE_TONE), (callee_ear, CALLER_TONE)):
         now = time.monotonic()
         print(f"{tone:.0f} Hz: {ear.gap(tone, killed_at - 0.5, now) * 1000:.0f} ms between two packets at most")
