@@ -16,7 +16,7 @@ from haproxy_voip.core.credential import Credential
 from haproxy_voip.edge.control_client import ControlError, request
 from haproxy_voip.embedded.certificate import write_certificate
 from haproxy_voip.sip.digest import AuthenticationSession
-from haproxy_voip.sip.errors import MessageError
+from haproxy_voip.sip.framing import StreamFramer
 from haproxy_voip.sip.message import Response, parse
 
 DOMAIN = "voip.example"
@@ -68,6 +68,7 @@ class Phone:
     def __init__(self, sock: socket.socket, transport: str = "UDP", host: str = HONEST) -> None:
         self.sock, self.transport, self.host = sock, transport, host
         self.count = 0
+        self._framer = StreamFramer()
         sock.settimeout(AGAIN_SECONDS if transport == "UDP" else PATIENCE)
 
     def registers(self) -> int:
@@ -96,15 +97,21 @@ class Phone:
         self.sock.sendall(data)
         while time.monotonic() < ends_at:
             try:
-                answer = parse(self.sock.recv(DATAGRAM))
+                came = self.sock.recv(DATAGRAM)
             except TimeoutError:
                 self.sock.sendall(data)
                 continue
-            except MessageError:
-                continue  # nothing of ours: an empty line that keeps a NAT open
-            if isinstance(answer, Response) and answer.call_id == call_id and answer.status >= 200:
-                return answer
+            for answer in self._read(came):
+                if isinstance(answer, Response) and answer.call_id == call_id and answer.status >= 200:
+                    return answer
         raise AssertionError("a good phone is not answered")
+
+    def _read(self, data: bytes) -> list[object]:
+        """An empty line that keeps a NAT open is no message."""
+        if self.transport != "UDP":
+            assert data, "a good phone was disconnected"
+            return list(self._framer.feed(data))
+        return [parse(data)] if data.strip() else []
 
 
 class House:
@@ -189,3 +196,16 @@ def ended(sock: socket.socket) -> bytes:
         while data := sock.recv(DATAGRAM):
             said += data
     return said
+
+
+def is_closed(sock: socket.socket) -> bool:
+    """Whether the proxy has closed this connection; what it said before is read."""
+    sock.setblocking(False)
+    try:
+        while sock.recv(DATAGRAM):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        pass
+    return True

@@ -1,5 +1,4 @@
-"""docs/CONFORMANCE.md and docs/SECURITY.md name tests that are there. The one leaves none of those out that are named by a
-section, the other has one for each threat."""
+"""docs/CONFORMANCE.md and docs/SECURITY.md name tests that are there, for each section that has one and each threat."""
 
 import ast
 import re
