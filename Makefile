@@ -9,13 +9,17 @@ WORKERS ?= 2
 # it Asterisk 22, cannot be installed.
 SKIPS ?= --no-skips
 
+# What tests/fuzz/fuzz.py is told, and each parser it is told of.
+FUZZ ?= -max_total_time=60
+TARGETS := $(sort $(basename $(notdir $(wildcard tests/fuzz/targets/*.py))))
+
 # BTF, which tells the kernel how the maps look, comes with -g. Debian keeps <asm/types.h> by architecture.
 RELAY_FLAGS := -O2 -g -Wall -Werror -target bpf -ffile-prefix-map=$(CURDIR)=. -I/usr/include/$(shell uname -m)-linux-gnu
 
 # ruff reads these; a folder of files that are not Python is passed over.
 SOURCES := haproxy_voip tests benchmarks
 
-.PHONY: help venv demo check test unit interop bench docs relay relay-flags clean
+.PHONY: help venv demo check test unit fuzz interop bench docs relay relay-flags clean
 .NOTPARALLEL:
 
 help:              ## this list
@@ -27,7 +31,7 @@ $(VENV)/installed: pyproject.toml
 	@echo "== environment: $(VENV)"
 	@.ci/python "$(PYTHON)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --only-binary atheris --editable '.[test,fuzz]'
 	@touch $@
 
 demo: venv ## two people talk and write, two of three servers are killed: what the proxy is for, in a minute
@@ -45,13 +49,17 @@ unit: venv ## every test that needs nothing but Python
 	@echo "== tests, $(WORKERS) at a time"
 	@$(BIN)/python -m pytest -q $(SKIPS) -n $(WORKERS) --dist worksteal -m 'not interop'
 
+fuzz: venv ## a minute for each parser of what looks for inputs that break it; FUZZ=-max_total_time=3600: an hour
+	@set -e; for target in $(TARGETS); do echo "== fuzzing: $$target"; $(BIN)/python -m tests.fuzz.fuzz $$target $(FUZZ); done
+
 interop: venv ## tests with real servers and clients; as root, which installs them
 	@echo "== real servers and clients"
 	@tests/interop/setup.sh
 	@echo "== interop tests"
 	@$(BIN)/python -m pytest -q $(SKIPS) -m interop --durations 10
 
-test: check unit interop ## everything, as CI does
+test: FUZZ = -seed=1 -runs=1000
+test: check unit fuzz interop ## everything, as CI does
 
 bench: venv ## figures as ratios to what runs beside them
 	@set -e; for program in benchmarks/[a-z]*.py; do echo "== $$program"; $(BIN)/python $$program; done

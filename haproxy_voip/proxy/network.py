@@ -247,6 +247,11 @@ class Network:
         framer = self._framers.get(event.flow.connection)
         return framer.feed(event.data) if framer is not None else []
 
+    def waits(self, flow: Flow) -> bool:
+        """Whether a message has begun on this stream and not ended."""
+        framer = self._framers.get(flow.connection)
+        return framer is not None and framer.waits
+
     def broken(self, flow: Flow) -> bool:
         """Whether the stream lost its message borders and must be closed."""
         framer = self._framers.get(flow.connection)

@@ -58,6 +58,7 @@ from haproxy_voip.proxy.together import Together
 from haproxy_voip.proxy.topology import Topology
 from haproxy_voip.proxy.trunk_registration import TrunkRegistrations
 from haproxy_voip.proxy.trunks import Trunks
+from haproxy_voip.proxy.unfinished import Unfinished
 from haproxy_voip.proxy.upstream import Upstream
 from haproxy_voip.rtp.ports import PortPool
 from haproxy_voip.sip.bindings import Bindings
@@ -108,6 +109,7 @@ class Node:
             Admission(chance), sources, now=now, passing=passing,
         )  # fmt: skip
         self._sources, self._barred = sources, sources.barred
+        self._unfinished = Unfinished(self._shared)
         self.backends = Backends(config, network, chance, now)
         chats = config.proxy.xmpp is not None
         self.chat = Chat(config, users[1], network, chance, now, epoch_offset) if chats else None
@@ -119,14 +121,8 @@ class Node:
         trunks = Trunks(config.trunks, chance)
         self._trunks = TrunkRegistrations(self._shared, trunks, now)
         parts = Parts(
-            self.backends,
-            self._registrar,
-            self._calls,
-            self._inquiries,
-            self._subscriptions,
-            self._upstream,
-            trunks,
-        )
+            self.backends, self._registrar, self._calls, self._inquiries, self._subscriptions, self._upstream, trunks,
+        )  # fmt: skip
         self._reception = Reception(self._shared, parts)
         self._evacuation = Evacuation(
             self._shared, self.backends, self._calls, self._inquiries, self._subscriptions, self._upstream
@@ -252,7 +248,7 @@ class Node:
         outputs: list[Output] = []
         if self._barred and self._sources.bars(event.flow, now):
             return [Close(event.flow)]
-        for item in self._shared.network.read(event):
+        for item in self._unfinished.read(event, now):
             match item:
                 case MessageError():
                     outputs += self._refuse(item, event.flow, now)
@@ -266,7 +262,7 @@ class Node:
         return outputs
 
     def _stream_closed(self, event: StreamClosed, now: float) -> list[Output]:
-        self._shared.network.closed(event.flow)
+        self._unfinished.closed(event.flow)
         return self._told(self._shared.transactions.flow_failed(event.flow, now), now)
 
     def _message(self, message: Request | Response, flow: Flow, now: float) -> list[Output]:

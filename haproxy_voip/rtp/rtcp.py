@@ -88,6 +88,8 @@ def parse(data: bytes | memoryview) -> list[Packet]:
         padding = view[end - 1] if first & PADDING_BIT else 0
         if padding > 4 * words:
             raise MalformedPacket("more padding than packet")
+        if padding % 4:
+            raise MalformedPacket(f"{padding} bytes of padding")  # 6.4.1: "it will be a multiple of four"
         packets.append(_packet(packet_type, first & COUNT_MASK, view[at + COMMON.size : end - padding]))
         at = end
     return packets

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 from haproxy_voip.sip.errors import MessageError
@@ -16,6 +17,7 @@ MAX_HEAD_BYTES = 16_384  # a thousand bytes is usual; certificates and long rout
 MAX_BODY_BYTES = 65_535  # no more than by UDP: what comes in by one transport may leave by the other
 
 _END_OF_HEAD = b"\r\n\r\n"
+_CRLFS = re.compile(rb"(?:\r\n)++")
 
 
 class Keepalive(Enum):
@@ -40,6 +42,11 @@ class StreamFramer:
         self._pending: Request | Response | MessageError | None = None  # what waits for its body
         self._wanted = 0  # bytes of that body
         self._ping_begun = False  # one CRLF of a keep-alive has come
+
+    @property
+    def waits(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._pending is not None or len(self._buffer) > 0
 
     def feed(self, data: bytes) -> list[Framed]:
         """Everything that is complete now, in order. A MessageError is to be answered when it has a `partial`."""
@@ -67,14 +74,12 @@ class StreamFramer:
         """A run of CRLFs between messages: two are a ping, one a pong, which may yet turn out half a ping."""
         if len(self._buffer) == 1:
             return None
-        if self._buffer[1:2] != b"\n":
+        run = _CRLFS.match(self._buffer)
+        if run is None:
             return self._give_up(MessageError("a CR stands alone between messages"))
-        rest = self._buffer.lstrip(b"\r\n")
-        ping = self._ping_begun or len(self._buffer) - len(rest) >= 4
-        self._ping_begun = not ping and not rest
-        if not rest and self._buffer.endswith(b"\r"):
-            rest = bytearray(b"\r")
-        self._buffer = rest
+        ping = self._ping_begun or run.end() >= 4
+        del self._buffer[: run.end()]
+        self._ping_begun = not ping and bytes(self._buffer[:2]) in (b"", b"\r")
         return Keepalive.PING if ping else Keepalive.PONG
 
     def _take_head(self, end: int) -> Framed | None:

@@ -169,7 +169,9 @@ class StreamFramer:
         if self._tag is None:
             # White space may follow what came before a restart, and XML wants nothing before its declaration.
             self._held = self._held.lstrip(_SPACE).removeprefix(_BOM)
-            if self._held and self._held[:1] != b"<":
+            if _BOM.startswith(self._held):
+                return False  # nothing yet, or part of a mark
+            if self._held[:1] != b"<":
                 raise StreamError(StreamCondition.NOT_WELL_FORMED, "no stream header")
             self._tag = TagEnd(0)
         end = self._end_of_header(self._tag)
@@ -184,9 +186,9 @@ class StreamFramer:
         return True
 
     def _end_of_header(self, tag: TagEnd) -> int:
-        """The offset after the start tag, or -1. The XML declaration before it ends like a tag."""
+        """The offset after the start tag, or -1. The XML declaration before it, a single one, ends like a tag."""
         end = tag.find(self._held)
-        if end > 0 and self._held.startswith(b"<?xml") and self._held[end - 2 : end] == b"?>":
+        if end > 0 and self._held.startswith(b"<?xml") and self._held.find(b"?>") == end - 2:
             self._tag = TagEnd(end)
             end = self._tag.find(self._held)
         return end
@@ -301,6 +303,8 @@ class StreamFramer:
         self._parser, self._fed, self.waits_for_restart = None, 0, True
 
     def _end_stream(self, framed: list[Framed]) -> None:
+        if self._held[: self._held.index(b"</")].strip(_SPACE):
+            raise _between_stanzas()
         self.ended = True
         self._held, self._parser = b"", None
         framed.append(StreamEnd.END)

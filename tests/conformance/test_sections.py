@@ -1,4 +1,4 @@
-"""docs/CONFORMANCE.md names tests that are there, and leaves none of those out that are named by a section."""
+"""docs/CONFORMANCE.md and docs/SECURITY.md name tests that are there, for each section that has one and each threat."""
 
 import ast
 import re
@@ -8,7 +8,9 @@ import pytest
 from tests.tidy.source import ROOT, functions, syntax
 
 PAGE = (ROOT / "docs" / "CONFORMANCE.md").read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
+SECURITY = (ROOT / "docs" / "SECURITY.md").read_text(encoding="utf-8")
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+NAMED = sorted(set(TEST.findall(PAGE + SECURITY)))
 BY_SECTION = ("test_rfc6120_chat.py", "test_rfc6121_presence.py", "test_xep0198.py")
 
 
@@ -29,3 +31,9 @@ def test_every_section_that_has_a_test_is_in_the_table(name: str) -> None:
         assert found is not None, f"{test} names no section"
         section = found[1].replace("_", ".")
         assert any(section == one or section.startswith(f"{one}.") or one.startswith(f"{section}.") for one in listed)
+
+
+def test_every_threat_names_a_test_that_tries_it() -> None:
+    rows = [line.split("|")[1:-1] for line in SECURITY.splitlines() if line.startswith("| ") and "tried by" not in line]
+    assert len(rows) > 50
+    assert [row[0] for row in rows if len(row) != 3 or not TEST.findall(row[2])] == []

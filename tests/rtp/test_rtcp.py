@@ -66,6 +66,18 @@ def test_padding_is_only_for_the_last_packet():
         parse(bytes(packet))
 
 
+def test_padding_is_a_multiple_of_four():
+    """Section 6.4.1. What is left of the packet would not be one that can be sent on."""
+    packet = bytearray(encode([ReceiverReport(1), OtherPacket(204, 0, b"\0\0\0\1name\0\0\0\0")]))
+    packet[8] |= 0x20
+    for padding in (1, 2, 3, 5):
+        packet[-1] = padding
+        with pytest.raises(MalformedPacket, match=f"{padding} bytes of padding"):
+            parse(bytes(packet))
+    packet[-1] = 4
+    assert parse(bytes(packet))[1] == OtherPacket(204, 0, b"\0\0\0\1name")
+
+
 def test_more_blocks_than_there_is_room_for_are_refused():
     packet = bytearray(encode([ReceiverReport(1)]))
     packet[0] |= 5

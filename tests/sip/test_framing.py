@@ -76,6 +76,15 @@ def test_a_lone_cr_between_messages_breaks_the_stream() -> None:
     assert framer.broken
 
 
+@pytest.mark.parametrize("cut", range(6))
+@pytest.mark.parametrize("alone", [b"\r\n\rX", b"\r\n\nX", b"\r\n\r\n\rX\r\n\r\n"])
+def test_and_so_it_does_behind_a_crlf_however_it_is_cut(alone: bytes, cut: int) -> None:
+    """What stands alone between lines is no line's end for everybody (rule 2 of message.py)."""
+    framer = StreamFramer()
+    framed = framer.feed(alone[:cut]) + framer.feed(alone[cut:] + EMPTY)
+    assert framer.broken and isinstance(framed[-1], MessageError) and EMPTY not in encoded(framed)
+
+
 def test_without_content_length_the_stream_is_broken() -> None:
     """RFC 3261 20.14; the request can still be answered."""
     framer = StreamFramer()

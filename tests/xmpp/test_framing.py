@@ -40,6 +40,27 @@ def test_stanzas_are_the_bytes_they_were_however_the_stream_cuts_them(size: int)
     assert raws(framed) == list(STANZAS)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+def test_what_may_stand_before_a_header_may_come_in_pieces(size: int) -> None:
+    """RFC 6120 section 11.6 lets a byte order mark be; white space may follow what came before a restart."""
+    header, *framed = fed(StreamFramer(), b" \n\xef\xbb\xbf" + STREAM, size)
+    assert isinstance(header, StreamHeader) and raws(framed) == list(STANZAS)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64, 500])
+@pytest.mark.parametrize("more", [b"", b"x", b"<a/>", b"</a>"])
+def test_text_before_the_end_of_the_stream_is_an_error_however_it_comes(size: int, more: bytes) -> None:
+    framed = fed(opened(), PRESENCE + b" a</stream:stream>" + more, size)
+    assert raws(framed) == [PRESENCE] and isinstance(framed[-1], StreamError)
+    assert framed[-1].condition == "bad-format" and StreamEnd.END not in framed
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_a_second_declaration_is_not_waited_behind(size: int) -> None:
+    [error] = fed(StreamFramer(), b"<?xml version='1.0'?>" * 2, size)
+    assert isinstance(error, StreamError) and error.condition == "not-well-formed"
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 300), max_size=8))
 def test_stanzas_arrive_with_any_cuts(cuts: list[int]) -> None:

@@ -140,7 +140,7 @@ def _username(fields: Mapping[str, str]) -> str:
     found = EXTENDED_VALUE.fullmatch(extended or "")
     if found is None:
         raise MessageError(f"'username*' is not UTF-8''value: {extended!r}")
-    return unquote_to_bytes(found["value"]).decode("utf-8", "surrogateescape")
+    return unquote_to_bytes(found["value"].encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
 def _nonce_count(fields: Mapping[str, str]) -> int:

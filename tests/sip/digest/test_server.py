@@ -167,6 +167,13 @@ def test_an_extended_username_is_read() -> None:
     assert server.authenticate(invite(value), NOW) == Verified("Jäsøn")
 
 
+def test_an_extended_username_that_is_no_utf_8_is_nobodys() -> None:
+    server = authenticator()
+    _, value = session(server.challenge(NOW)).authorization("INVITE", "sip:bob@voip.test", "c")
+    value = value.replace('username="alice"', "username*=UTF-8''a\udc95%95")
+    assert server.authenticate(invite(value), NOW) == Rejected(False, "wrong user or password", "a\udc95\udc95")
+
+
 GOOD = (
     'Digest username="a", realm="voip.test", nonce="n", uri="sip:bob@voip.test", response="r", '
     'cnonce="c", qop=auth, nc=00000001'
