@@ -78,8 +78,7 @@ class Survival:
         self._queued = False  # it waits for its turn
         self._since: float | None = None  # when the backend that carried it last was left
         self._reckonings: list[Reckoning] = []  # that wait to hear what comes of it
-        # The client answered the call itself, but its backend died without saying that it knows: whoever called hears it
-        # ring still.
+        # The client answered the call, but its backend died without saying that it knows: whoever called hears it ring.
         self.unheard = call.callee.side is Side.CLIENT and bool(client.unacknowledged) and not client.acks
         # Its backend did know, and may have died before it told whoever called.
         self.just_answered = call.answered_at is not None and now < call.answered_at + PASSED_ON_SECONDS
