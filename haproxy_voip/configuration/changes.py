@@ -26,6 +26,7 @@ AT_RUN_TIME = (
     "proxy.sip.listen",
     "proxy.tls",
     "proxy.digest",
+    "proxy.stop_after",
     "proxy.xmpp.listen",
     "proxy.xmpp.starttls",
     "proxy.xmpp.mechanisms",

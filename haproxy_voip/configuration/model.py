@@ -123,6 +123,9 @@ class ProxyConfig:
     know. One that not every user's secret is good for is never offered."""
     tls: TlsConfig | None = None
     """Certificate and key. Default: none; then there can be no `tls:` listener."""
+    stop_after: Annotated[float, Duration(0.0, 86400.0)] = 5.0
+    """How long calls may go on after SIGTERM before they are hung up, see OPERATING.md. Who sends SIGKILL after that
+    should wait 4 s longer; `docker stop` sends it after 10 s."""
 
     def advertised(self, listener: Address) -> str:
         """The host others are told for this listener."""

@@ -22,9 +22,6 @@ class ProxyNode(Protocol):
     def wake(self, now: float) -> list[Any]:
         """Act on what is due."""
 
-    def leave(self, now: float) -> list[Any]:
-        """Say what others must hear before the end; `Left` tells when that is done."""
-
     @property
     def deadline(self) -> float | None:
         """When `wake` is next due."""

@@ -193,6 +193,13 @@ class Lagging:
     seconds: float
 
 
+@dataclass(slots=True)
+class AskedToStop:
+    """The process is to end; `Left` says when it may."""
+
+    signal: str  # its name
+
+
 NodeEvent = (
     Datagram
     | StreamOpened
@@ -218,4 +225,5 @@ NodeEvent = (
     | Lagging
     | Reconfigured
     | Command
+    | AskedToStop
 )
