@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.edge.driver import Reader
+from haproxy_voip.edge.names import Names
 from haproxy_voip.proxy.events import NodeEvent
 
 
@@ -75,3 +76,5 @@ class Around:
     # the readers from now on; None: as before.
     prepare: Callable[[Config], Callable[[], Iterable[Reader]]] | None = None
     ready: Callable[[], None] = lambda: None  # called once everything listens
+    names: Names | None = None  # of backends; None: there are none
+    wanted: Config | None = None  # as `load` gives it, with these names; None: as it is in force

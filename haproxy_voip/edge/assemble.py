@@ -57,6 +57,7 @@ from haproxy_voip.proxy.events import (
     MediaPrints,
     MediaRefused,
     MediaReport,
+    NamesMissing,
     NodeEvent,
     Reconfigured,
     RelayInUse,
@@ -148,6 +149,7 @@ class Edge:
         self._kernel.serving = True
         driver.start()
         self._lag.start()
+        self._reloader.start()
         await self.control.serve()
 
     async def stop(self) -> None:
@@ -155,6 +157,7 @@ class Edge:
         stay = self._media_stay and self._kernel_flows > 0
         self.driver.stop()
         self._lag.stop()
+        await self._reloader.stop()
         for errand in self._errands:
             errand.cancel()
         await asyncio.gather(*self._errands, *self._closing, return_exceptions=True)
@@ -204,6 +207,7 @@ class Edge:
         if self._kernel is not None:
             relay = "userspace" if self._kernel.kernel is None else "kernel"
             self.driver.receive(RelayInUse(relay, self._kernel_flows))
+        self.driver.receive(NamesMissing(self._reloader.missing))
 
     @property
     def _kernel_flows(self) -> int:

@@ -56,6 +56,8 @@ mean all a backend does, or with `service` (`sip` or `xmpp`) only that. Of chat 
         source              the address, or /64 of IPv6
         seconds_left        of its ban
         bans, reason        how many in a row, and what for
+    not_found               backends that are down because nobody knows where their host name is, a list of:
+        name, sip, reason   as configured; what the name servers say
     trunks                  a list of:
         name, address       as configured
         calls, max_calls    to and from it at this moment, and how many may be
@@ -85,7 +87,7 @@ from haproxy_voip.proxy.chat.admin import ChatAdmin
 from haproxy_voip.proxy.effects import Reload, ReloadUsers, Reply, Service
 from haproxy_voip.proxy.entrusted import Entrusted
 from haproxy_voip.proxy.evacuation import Evacuation
-from haproxy_voip.proxy.events import Command, RelayInUse
+from haproxy_voip.proxy.events import Command, NamesMissing, RelayInUse
 from haproxy_voip.proxy.facts import FailoverRecord
 from haproxy_voip.proxy.registrar import Registrar
 from haproxy_voip.proxy.shared import Output, Shared
@@ -120,6 +122,7 @@ class Admin:
         self._subscriptions = subscriptions
         self._started_at = shared.now
         self.relay = RelayInUse("userspace", 0)  # as last told
+        self._missing = NamesMissing(())
         self._commands: dict[str, Callable[[Command, float], list[Output]]] = {
             "status": self._status,
             "drain": self._drain,
@@ -129,6 +132,14 @@ class Admin:
             "reload": self._reload,
             "users-reload": lambda command, now: [ReloadUsers(command.number)],
         }
+
+    def told(self, event: RelayInUse | NamesMissing, now: float) -> list[Output]:
+        """For the next `status`."""
+        if isinstance(event, RelayInUse):
+            self.relay = event
+        else:
+            self._missing = event
+        return []
 
     def command(self, command: Command, now: float) -> list[Output]:
         """Carry out a command and reply."""
@@ -212,6 +223,7 @@ class Admin:
             "balance": choice.sharing.balance,
             **({"percent_up": choice.percent_up, "panic": choice.panic} if choice.sharing.spreads else {}),
             "backends": self._table(now),
+            "not_found": [dict(zip(("name", "sip", "reason"), one, strict=True)) for one in self._missing.backends],
             "users_registered": len({binding.aor for binding in bindings}),
             "contacts": len(bindings),
             "contacts_behind_nat": len(self._registrar.keepalives),

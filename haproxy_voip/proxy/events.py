@@ -166,6 +166,13 @@ class RelayInUse:
 
 
 @dataclass(slots=True)
+class NamesMissing:
+    """The backends whose host name is not known to mean anything; told before each `Command`."""
+
+    backends: tuple[tuple[str, str, str], ...]  # name, as configured, reason
+
+
+@dataclass(slots=True)
 class Reconfigured:
     """This configuration is in force from now on.
 
@@ -222,6 +229,7 @@ NodeEvent = (
     | PortsTaken
     | PortsFree
     | RelayInUse
+    | NamesMissing
     | Lagging
     | Reconfigured
     | Command

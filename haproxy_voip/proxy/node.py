@@ -35,6 +35,7 @@ from haproxy_voip.proxy.events import (
     DeepProbeDone,
     Lagging,
     Looked,
+    NamesMissing,
     NodeEvent,
     ProbeRefused,
     ProbeReply,
@@ -217,7 +218,8 @@ class Node:
             CanaryClosed: self._for_chat(
                 lambda event, now: self._judged(self.backends.canary_closed(event.backend, now), now), _of_chat
             ),
-            RelayInUse: self._relay_in_use,
+            RelayInUse: self._admin.told,
+            NamesMissing: self._admin.told,
             Lagging: self._lagging,
             **self._relay_reports.takers(),
             Reconfigured: self._reconfigured,
@@ -349,10 +351,6 @@ class Node:
         return [] if pool.active is None else [pool.active]
 
     # -- people -------------------------------------------------------------------------------------
-
-    def _relay_in_use(self, event: RelayInUse, now: float) -> list[Output]:
-        self._admin.relay = event
-        return []
 
     def _lagging(self, event: Lagging, now: float) -> list[Output]:
         return list(self._shared.admission.measured(event.seconds, self._shared.config.limits.max_lag, now))

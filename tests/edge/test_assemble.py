@@ -61,6 +61,7 @@ from haproxy_voip.proxy.events import (
     MediaPrints,
     MediaRefused,
     MediaReport,
+    NamesMissing,
     ProbeRefused,
     ProbeReply,
     RelayInUse,
@@ -236,7 +237,7 @@ def test_the_node_knows_what_relays_media_before_it_is_asked(run, heard, config,
         async with Scene(heard, config(relay=relay)) as proxy:
             assert [type(fact) is MediaInKernel for fact in proxy.facts].count(True) == (relay == "kernel")
             await asyncio.to_thread(request, socket_path, "status", {})
-            assert list(proxy.events)[-2:] == [RelayInUse(relay, 0), Command(1, "status")]
+            assert list(proxy.events)[-3:] == [RelayInUse(relay, 0), NamesMissing(()), Command(1, "status")]
 
     run(scene)
 
