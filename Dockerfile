@@ -3,7 +3,7 @@
 #   docker build -t haproxy_voip .
 #   docker run --network host -v ./config:/etc/haproxy_voip:ro haproxy_voip
 #
-# docker kill -s HUP reads the configuration again; docker stop is SIGTERM. compose.yaml has a whole cluster to try.
+# docker kill -s HUP reads the configuration again; docker stop is SIGTERM: calls have proxy.stop_after to end. compose.yaml has a whole cluster to try.
 ARG PYTHON=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS build

@@ -27,6 +27,7 @@ CONFIG = """\
 proxy:
   domain: {domain}
   sip: {{listen: ["udp:{host}:{port}"]}}
+  stop_after: 0s
 users: users.yaml
 backends:
   alpha: {{sip: "udp:{backend_host}:{backend_port}"}}

@@ -24,7 +24,9 @@ from haproxy_voip.edge.around import Around, BadConfiguration, BadUsers, Loaded,
 from haproxy_voip.edge.driver import Reader
 from haproxy_voip.edge.listening import CannotListen
 from haproxy_voip.edge.media_start import CannotRelay
+from haproxy_voip.edge.names import Names
 from haproxy_voip.edge.record_file import RecordFile
+from haproxy_voip.edge.resolver import Resolver
 from haproxy_voip.edge.tls import TlsError
 from haproxy_voip.observe.call_records import CallRecords
 from haproxy_voip.observe.log import LEVELS, Log
@@ -97,6 +99,8 @@ class Outlets:
 
 
 async def _serve(config: Config, known: users.Users, outlets: Outlets, file: Path) -> None:
+    names = Names(Resolver(), lambda fact: _tell(outlets, fact))
+    wanted, config = config, await names.resolve(config)
     now = time.monotonic()
     node = Node(config, (known.realm, known.credentials), Chance.system(), now, time.time() - now)
     # Reference counting frees everything: what a call leaves makes no cycle (tests/proxy/test_garbage.py). A full
@@ -109,8 +113,15 @@ async def _serve(config: Config, known: users.Users, outlets: Outlets, file: Pat
         users=(known.realm, known.credentials),
         load=lambda: _load_again(file),
         prepare=outlets.prepare,
+        names=names,
+        wanted=wanted,
     )
     await assemble.run(config, node, around)
+
+
+def _tell(outlets: Outlets, fact: object) -> None:
+    for reader in outlets.readers:
+        reader(fact)
 
 
 def _users(config: Config) -> users.Users:

@@ -26,6 +26,7 @@ AT_RUN_TIME = (
     "proxy.sip.listen",
     "proxy.tls",
     "proxy.digest",
+    "proxy.stop_after",
     "proxy.xmpp.listen",
     "proxy.xmpp.starttls",
     "proxy.xmpp.mechanisms",
@@ -92,8 +93,10 @@ class Plan:
     waits: bool = False  # for a backend to be gone, whose name or address is wanted
 
 
-def plan(running: Config, wanted: Config, departing: Departing) -> Plan:
-    """See the module. Whatever it says, the model in force is one that `load` could have given."""
+def plan(running: Config, wanted: Config, departing: Departing, last_may_go: bool = False) -> Plan:
+    """See the module. Whatever it says, the model in force is one that `load` could have given; where `last_may_go`, it
+    may be without any backend until one can come.
+    """
     merge = _Merge()
     config = merge.section(replace(running, backends=()), replace(wanted, backends=()), "", "")
     backends, waits = merge.backends(running, wanted, departing)
@@ -102,7 +105,8 @@ def plan(running: Config, wanted: Config, departing: Departing) -> Plan:
         merge.postpone("proxy.sip.listen", "a backend is reached from one that would go")
         sip = replace(config.proxy.sip, listen=running.proxy.sip.listen)
         config = replace(config, proxy=replace(config.proxy, sip=sip))
-    if any(True for rule in RULES for _ in rule.check(config)):
+    spared = ("backends",) if last_may_go else ()
+    if any(key not in spared for rule in RULES for key, _, _ in rule.check(config)):
         # What can change now does not fit to what cannot.
         return Plan(running, tuple(replace(change, later=RESTART) for change in merge.changes))
     return Plan(config, tuple(merge.changes), waits)

@@ -8,9 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from haproxy_voip.configuration.fields import fields_of
-from haproxy_voip.configuration.kinds import Wrong
-from haproxy_voip.configuration.model import DEFAULT_PORTS, BackendConfig
+from haproxy_voip.configuration.kinds import Listener, Wrong
+from haproxy_voip.configuration.model import DEFAULT_PORTS
 from haproxy_voip.configuration.names import mistake_in_name
 from haproxy_voip.core.address import Address, Transport, bracketed
 
@@ -84,9 +83,7 @@ def server(text: str, service: Service, taken: Mapping[str, str]) -> tuple[str, 
     if name in taken:
         raise Wrong(f"{name} is {taken[name]} already", "give each server a name of its own")
     endpoint = _completed(rest, service)
-    kind = next(each.kind for each in fields_of(BackendConfig) if each.name == service.key)
-    assert kind is not None, "an endpoint is a value"
-    kind.read(endpoint)
+    Listener().read(endpoint)  # no host name: the way to the server tells the proxy's own address
     return name, endpoint
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from haproxy_voip.core.address import Endpoint
+from haproxy_voip.core.address import Address, Endpoint, Transport, is_name
 
 Schema = dict[str, object]
 
@@ -269,6 +269,27 @@ class Listener(Kind):
     def schema(self) -> Schema:
         """The address itself is checked by the loader."""
         return {"type": "string", "pattern": "^(udp|tcp|tls):.+:[0-9]{1,5}$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place(Kind):
+    """A `Listener`, or `transport:name:port`, or `transport:name`, which reads as port 0: to be looked up as well."""
+
+    words: ClassVar[str] = "`udp`, `tcp` or `tls`, then `:address:port`, `:name:port` or `:name`"
+
+    def read(self, text: str) -> Endpoint:
+        """Whether there is such a name is found out later."""
+        transport, _, rest = text.partition(":")
+        name, colon, port = rest.partition(":")
+        if transport not in set(Transport) or not HOST_NAME.fullmatch(name) or not is_name(name):
+            return Listener().read(text)
+        if colon and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise Wrong(f"{text!r} has no port from 1 to 65535", "write one, or leave it and the colon out for SRV")
+        return Endpoint(Transport(transport), Address(name.lower(), int(port or 0)))
+
+    def schema(self) -> Schema:
+        """Names and addresses are checked by the loader."""
+        return {"type": "string", "pattern": "^(udp|tcp|tls):.+$"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from haproxy_voip.configuration.kinds import (
     Listener,
     Localpart,
     NewFile,
+    Place,
     PortRange,
     Ports,
     SecretFile,
@@ -28,7 +29,7 @@ from haproxy_voip.configuration.kinds import (
 )
 from haproxy_voip.configuration.limits import LimitsConfig as LimitsConfig
 from haproxy_voip.configuration.peers import BackendTlsConfig, TrunkConfig
-from haproxy_voip.core.address import Address, Endpoint
+from haproxy_voip.core.address import Address, Endpoint, is_name
 from haproxy_voip.core.credential import Secret
 
 Balance = Literal["failover", "round_robin", "least_calls", "hash"]
@@ -123,6 +124,9 @@ class ProxyConfig:
     know. One that not every user's secret is good for is never offered."""
     tls: TlsConfig | None = None
     """Certificate and key. Default: none; then there can be no `tls:` listener."""
+    stop_after: Annotated[float, Duration(0.0, 86400.0)] = 5.0
+    """How long calls may go on after SIGTERM before they are hung up, see OPERATING.md. Who sends SIGKILL after that
+    should wait 4 s longer; `docker stop` sends it after 10 s."""
 
     def advertised(self, listener: Address) -> str:
         """The host others are told for this listener."""
@@ -191,11 +195,11 @@ class BackendConfig:
 
     name: str
     """The key."""
-    sip: Annotated[Endpoint, Listener()] | None = None
-    """Where it speaks SIP. An IP address, so that no name server can be in the way of a failover. Default: it does
-    not."""
+    sip: Annotated[Endpoint, Place()] | None = None
+    """Where it speaks SIP: an IP address, so that no name server can be in the way of a failover, or a host name, see
+    OPERATING.md; without port its SRV records say which. Default: it does not."""
     xmpp: Annotated[Endpoint, Listener()] | None = None
-    """Where it speaks XMPP to clients; likewise an IP address. Default: it does not."""
+    """Where it speaks XMPP to clients; an IP address. Default: it does not."""
     weight: Annotated[int, Whole(1, 256)] = 1
     """How much of the work it gets beside the others' weights, with any `balance` but `failover`."""
     max_calls: Annotated[int | None, Whole(1, 1_000_000)] = None
@@ -338,8 +342,8 @@ class Config:
 
     @property
     def sip_endpoints(self) -> dict[str, Endpoint]:
-        """Where each backend that speaks SIP does so, in order of preference."""
-        return {backend.name: backend.sip for backend in self.backends if backend.sip is not None}
+        """Where each backend that speaks SIP does so, in order of preference; none of those known by a host name."""
+        return {one.name: one.sip for one in self.backends if one.sip is not None and not is_name(one.sip.address.host)}
 
     @property
     def trunk_endpoints(self) -> dict[str, Endpoint]:

@@ -20,7 +20,7 @@ class BackendTlsConfig:
     ca: Annotated[Path, File()] | None = None
     """PEM file with the authorities to believe. Default: the system's."""
     name: Annotated[str, Domain()] | None = None
-    """Name or address the certificate must carry. Default: the backend's IP address."""
+    """Name or address the certificate must carry. Default: the host name or IP address under `sip`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

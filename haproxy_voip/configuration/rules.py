@@ -227,7 +227,11 @@ def limits(config: Config) -> Iterator[Broken]:
 
 def authentication(config: Config) -> Iterator[Broken]:
     """Whoever challenges knows the secrets."""
-    if config.authentication == "backend" and config.sip_endpoints and config.registration != "active":
+    if (
+        config.authentication == "backend"
+        and any(one.sip for one in config.backends)
+        and config.registration != "active"
+    ):
         problem = f"backend, but registration is {config.registration}: the proxy has no passwords to register with"
         yield "authentication", problem, "write registration: active too, or authentication: proxy"
     if config.authentication == "proxy" and config.users is None and config.proxy.sip.listen:

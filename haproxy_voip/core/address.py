@@ -10,6 +10,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
+def is_name(host: str) -> bool:
+    """Whether this is a host's name rather than an address: no top-level domain is a number (RFC 3696 section 2)."""
+    return ":" not in host and not host.rpartition(".")[2].isdigit()
+
+
 class Transport(StrEnum):
     """What carries SIP, in the lower-case spelling of the `transport` URI parameter."""
 
@@ -64,7 +69,9 @@ class Endpoint(NamedTuple):
     address: Address
 
     def __str__(self) -> str:
-        return f"{self.transport}:{self.address}"
+        host, port = self.address
+        # A backend's name whose port is to be looked up has port 0.
+        return f"{self.transport}:{self.address if port or not is_name(host) else host}"
 
     @classmethod
     def parse(cls, text: str) -> Endpoint:

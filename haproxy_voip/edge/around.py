@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.edge.driver import Reader
+from haproxy_voip.edge.names import Names
 from haproxy_voip.proxy.events import NodeEvent
 
 
@@ -21,9 +22,6 @@ class ProxyNode(Protocol):
 
     def wake(self, now: float) -> list[Any]:
         """Act on what is due."""
-
-    def leave(self, now: float) -> list[Any]:
-        """Say what others must hear before the end; `Left` tells when that is done."""
 
     @property
     def deadline(self) -> float | None:
@@ -78,3 +76,5 @@ class Around:
     # the readers from now on; None: as before.
     prepare: Callable[[Config], Callable[[], Iterable[Reader]]] | None = None
     ready: Callable[[], None] = lambda: None  # called once everything listens
+    names: Names | None = None  # of backends; None: there are none
+    wanted: Config | None = None  # as `load` gives it, with these names; None: as it is in force

@@ -48,6 +48,7 @@ from haproxy_voip.proxy.effects import (
     StirCanary,
 )
 from haproxy_voip.proxy.events import (
+    AskedToStop,
     BackendsSilent,
     Command,
     Looked,
@@ -56,13 +57,14 @@ from haproxy_voip.proxy.events import (
     MediaPrints,
     MediaRefused,
     MediaReport,
+    NamesMissing,
     NodeEvent,
     Reconfigured,
     RelayInUse,
 )
 
-# For others to hear of our end: two round trips to a carrier far away, with a datagram lost.
-LEAVE_SECONDS = 2.0
+# Beyond `proxy.stop_after`, for a node that does not say `Left`: it does within three.
+LEAVE_SECONDS = 5.0
 
 
 async def run(config: Config, node: ProxyNode, around: Around) -> None:
@@ -91,6 +93,8 @@ class Edge:
         self.control = ControlServer(self._command)
         self.asked_to_stop = asyncio.Event()
         self._left = asyncio.Event()  # what is to be said before the end was said
+        self._signal = ""  # that asked to stop
+        self._media_stay = False  # in the kernel, when the process ends
         self.unsent = 0  # datagrams for a listener that is not there
         self.config = config  # in force
         self._node = node
@@ -145,12 +149,15 @@ class Edge:
         self._kernel.serving = True
         driver.start()
         self._lag.start()
+        self._reloader.start()
         await self.control.serve()
 
     async def stop(self) -> None:
         """Take nothing more, let what was sent leave, close everything."""
+        stay = self._media_stay and self._kernel_flows > 0
         self.driver.stop()
         self._lag.stop()
+        await self._reloader.stop()
         for errand in self._errands:
             errand.cancel()
         await asyncio.gather(*self._errands, *self._closing, return_exceptions=True)
@@ -161,20 +168,22 @@ class Edge:
             if part is not None:
                 await part.stop()
         if self._media is not None:
-            self._media.close()
+            self._media.close(stay)
         if self._kernel is not None:
-            await self._kernel.close()
+            await self._kernel.close(stay)
 
-    def ask_to_stop(self, reason: str) -> None:
-        """Begin the end."""
-        self.driver.tell(Stopping(reason))
+    def ask_to_stop(self, name: str) -> None:
+        """Begin the end: this signal came."""
+        self.driver.tell(Stopping(name))
+        self._signal = name
         self.asked_to_stop.set()
 
     async def take_leave(self) -> None:
-        """Let the node say to others that it ends."""
-        self.driver.act(self._node.leave)
+        """Let the node end what it has to end, and say so to others."""
+        self._tell_relay()
+        self.driver.receive(AskedToStop(self._signal))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._left.wait(), LEAVE_SECONDS)
+            await asyncio.wait_for(self._left.wait(), self.config.proxy.stop_after + LEAVE_SECONDS)
 
     def unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """For `loop.set_exception_handler`: an exception in a task or callback that nobody waits for."""
@@ -191,10 +200,20 @@ class Edge:
 
     def _command(self, command: Command) -> None:
         """Somebody asks something; what the answer may need is told before."""
-        if self._media is not None and self._kernel is not None:
-            relay = "userspace" if self._kernel.kernel is None else "kernel"
-            self.driver.receive(RelayInUse(relay, self._media.kernel_flows + self._kernel.inherited))
+        self._tell_relay()
         self.driver.receive(command)
+
+    def _tell_relay(self) -> None:
+        if self._kernel is not None:
+            relay = "userspace" if self._kernel.kernel is None else "kernel"
+            self.driver.receive(RelayInUse(relay, self._kernel_flows))
+        self.driver.receive(NamesMissing(self._reloader.missing))
+
+    @property
+    def _kernel_flows(self) -> int:
+        """Those of an earlier process included."""
+        ours = 0 if self._media is None else self._media.kernel_flows
+        return ours + (0 if self._kernel is None else self._kernel.inherited)
 
     # -- putting together ---------------------------------------------------------------------------
 
@@ -224,7 +243,7 @@ class Edge:
         on(InstallStream, self._install)
         on(RemoveStream, self._remove)
         on(Reply, self.control.reply)
-        on(Left, lambda effect: self._left.set())
+        on(Left, self._leave)
         on(ReloadUsers, lambda effect: self._run(self._read_users(effect.command)))
         on(Reload, lambda effect: self._run(self._reload(effect)))
         on(ForgetBackend, self._forget)
@@ -291,6 +310,10 @@ class Edge:
         counters = self._media.remove(effect.stream)
         self.driver.receive(MediaReport(effect.stream, counters.client, counters.backend))
 
+    def _leave(self, effect: Left) -> None:
+        self._media_stay = effect.media_stay
+        self._left.set()
+
     def _run(self, errand: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(errand)
         self._errands.add(task)
@@ -327,7 +350,7 @@ class Edge:
 
     async def _close_listener(self, effect: CloseListener) -> None:
         assert self._listeners is not None
-        await self._listeners.leave(effect.endpoint)
+        await self._listeners.leave(effect.endpoint, effect.chat)
 
     async def _read_users(self, command: int) -> None:
         try:

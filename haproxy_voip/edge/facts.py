@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from haproxy_voip.configuration.model import LogLevel
-from haproxy_voip.core.address import Endpoint
+from haproxy_voip.core.address import Address, Endpoint
 
 
 @dataclass(slots=True)
@@ -184,6 +184,31 @@ class ProberFailed:
         return f"no deep probes for the moment: {self.reason}; nothing is held against the backends"
 
 
+@dataclass(slots=True)
+class NameFound:
+    """A host name of a backend means this address from now on."""
+
+    name: Endpoint
+    address: Address
+    former: Address | None
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.address}" + (f" (was {self.former})" if self.former is not None else "")
+
+
+@dataclass(slots=True)
+class NameNotFound:
+    """It cannot be told what a host name of a backend means."""
+
+    name: Endpoint
+    reason: str
+    address: Address | None  # it goes on with
+
+    def __str__(self) -> str:
+        then = "its backend is down" if self.address is None else f"it goes on being {self.address}"
+        return f"{self.name} was not found, {then}: {self.reason}"
+
+
 EdgeFact = (
     Listening
     | NotListening
@@ -202,6 +227,8 @@ EdgeFact = (
     | RecordsNotWritten
     | RecordsLost
     | ProberFailed
+    | NameFound
+    | NameNotFound
 )
 
 # How much each matters in a log; what is not named here is `info`.
@@ -214,5 +241,6 @@ LEVELS: dict[type, LogLevel] = {
     RecordsNotWritten: "error",
     RecordsLost: "warning",
     ProberFailed: "error",
+    NameNotFound: "warning",
     Failed: "error",
 }

@@ -84,10 +84,12 @@ class Listeners:
             elif wanted.endpoint.transport is Transport.TLS:
                 self._streams.renew(self._open[wanted], certificates.of(wanted))
 
-    async def leave(self, endpoint: Endpoint) -> None:
-        """Nobody talks over this UDP listener any more. It may be wanted again by now."""
-        wanted = Wanted(endpoint, chat=False)
-        if wanted in self._open and wanted not in self._needed:
+    async def leave(self, endpoint: Endpoint, chat: bool = False) -> None:
+        """Nobody talks over this UDP listener any more, which may be wanted again by now; or the end is near for this
+        one of chat.
+        """
+        wanted = Wanted(endpoint, chat)
+        if wanted in self._open and (chat or wanted not in self._needed):
             await self.close([wanted])
 
     async def close(self, those: list[Wanted]) -> None:

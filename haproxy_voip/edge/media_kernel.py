@@ -175,6 +175,7 @@ class KernelCache:
         self._waiting: dict[LegShortcut, int] = {}  # not in the kernel, and the tick at which to try again
         self._tick = 0
         self._ticked_at = monotonic()
+        self._let_go = False
 
     def __len__(self) -> int:
         return len(self._installed)
@@ -197,9 +198,13 @@ class KernelCache:
         """Let this leg's packets come to the leg again."""
         if shortcut.flow is not None:
             del self._installed[shortcut]
-            shortcut.left(self.kernel.remove(shortcut.flow.local))
+            shortcut.left(None if self._let_go else self.kernel.remove(shortcut.flow.local))
             shortcut.leg.read_by(None)
         self._waiting[shortcut] = self._tick + shortcut.rest
+
+    def let_go(self) -> None:
+        """The process ends: what is in the kernel shall go on without it."""
+        self._let_go = True
 
     def forget(self, shortcut: LegShortcut) -> None:
         """Recalled before, and its leg is gone."""

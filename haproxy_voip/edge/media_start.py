@@ -68,12 +68,15 @@ class KernelMedia:
         """How many flows of an earlier process there are."""
         return len(self._inherited)
 
-    async def close(self) -> None:
-        """Leave nothing in the kernel; but a start that fails shall not cost the calls of an earlier process."""
+    async def close(self, stay: bool = False) -> None:
+        """Leave nothing in the kernel; `stay`: all of it, for calls that go on there until another process takes over.
+
+        A start that fails shall not cost the calls of an earlier process either.
+        """
         if self._timer is not None:
             self._timer.cancel()
         if self.kernel is not None:
-            keep = bool(self._inherited) and not self.serving
+            keep = stay or (bool(self._inherited) and not self.serving)
             await asyncio.get_running_loop().run_in_executor(None, self.kernel.close, keep)
 
     def _check_later(self, receive: Callable[[PortsTaken | PortsFree], None]) -> None:

@@ -84,9 +84,11 @@ class MediaRelay:
         known = self._streams.get(stream)
         return StreamCounters(Counters(), Counters()) if known is None else known.counters()
 
-    def close(self) -> None:
-        """Remove every stream."""
+    def close(self, stay: bool = False) -> None:
+        """Remove every stream; `stay`: but for what the kernel carries, which goes on there."""
         self._watch.stop()
+        if stay and self._cache is not None:
+            self._cache.let_go()
         for stream in list(self._streams):
             self.remove(stream)
 

@@ -23,8 +23,16 @@ Reader = Callable[[str], None]
 class Child:
     """One process; its output is read line by line, in threads, and kept."""
 
-    def __init__(self, name: str, command: Sequence[str], read: Reader | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        read: Reader | None = None,
+        ending: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        """`ending` is the signal that has it end soon."""
         self.name = name
+        self._ending = ending
         self.lines: list[str] = []
         self._read = read
         parent = os.getpid()
@@ -67,9 +75,9 @@ class Child:
         return at
 
     def end(self) -> None:
-        """SIGTERM, then SIGKILL; returns when it is gone."""
+        """Asked to, then by SIGKILL; returns when it is gone."""
         if self.alive:
-            self._process.terminate()
+            self._process.send_signal(self._ending)
             try:
                 self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -83,7 +84,8 @@ class Cluster:
         for name in [server for backend in self._backends for server in servers(backend)]:
             self._wait(partial(self._listens, name), f"{name} listens", name)
         command = [sys.executable, "-m", "haproxy_voip", "run", "-c", str(self.folder / "haproxy_voip.yaml")]
-        self._children["proxy"] = Child("proxy", command, self._read_log)
+        # SIGTERM would leave the calls that are up some time.
+        self._children["proxy"] = Child("proxy", command, self._read_log, signal.SIGINT)
         self._wait(self._all_up, "the proxy has found all three", "proxy")
         # Whoever is found first is active. On a busy machine that need not be the first in order.
         if any(self.status()[service] != BACKENDS[0] for service in ACTIVE):

@@ -47,6 +47,7 @@ from haproxy_voip.proxy.facts import (
 )
 from haproxy_voip.proxy.guard_facts import BackendUnguarded
 from haproxy_voip.proxy.limit_facts import LimitFact
+from haproxy_voip.proxy.stop_facts import CallsCut
 from haproxy_voip.proxy.trunk_facts import TrunkRegistrationFailed
 
 # Some megabytes; at a fact for each call and registration, seconds of work.
@@ -69,6 +70,7 @@ LEVELS: dict[type, LogLevel] = {
     MessageRefused: "debug",
     AuthenticationFailed: "warning",
     **dict.fromkeys(get_args(LimitFact), "warning"),
+    CallsCut: "warning",
     RegistrationRefused: "warning",
     RegistrationsPaused: "warning",
     TrunkRegistrationFailed: "warning",

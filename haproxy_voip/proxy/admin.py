@@ -11,6 +11,7 @@ mean all a backend does, or with `service` (`sip` or `xmpp`) only that. Of chat 
     active                  the backend that new calls go to; null when there is none. Where `balance` is not "failover"
                             the best of those that they go to
     uptime_seconds          since this node started
+    stops_in_seconds        how long calls may go on yet, when the process was asked to stop; else null
     registration            "mirror" or "active", as configured
     authentication          "proxy" or "backend", as configured
     unreachable             contacts that the active backend does not know yet, and for how many seconds at most
@@ -55,6 +56,8 @@ mean all a backend does, or with `service` (`sip` or `xmpp`) only that. Of chat 
         source              the address, or /64 of IPv6
         seconds_left        of its ban
         bans, reason        how many in a row, and what for
+    not_found               backends that are down because nobody knows where their host name is, a list of:
+        name, sip, reason   as configured; what the name servers say
     trunks                  a list of:
         name, address       as configured
         calls, max_calls    to and from it at this moment, and how many may be
@@ -84,10 +87,11 @@ from haproxy_voip.proxy.chat.admin import ChatAdmin
 from haproxy_voip.proxy.effects import Reload, ReloadUsers, Reply, Service
 from haproxy_voip.proxy.entrusted import Entrusted
 from haproxy_voip.proxy.evacuation import Evacuation
-from haproxy_voip.proxy.events import Command, RelayInUse
+from haproxy_voip.proxy.events import Command, NamesMissing, RelayInUse
 from haproxy_voip.proxy.facts import FailoverRecord
 from haproxy_voip.proxy.registrar import Registrar
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.stopping import Stopping
 from haproxy_voip.proxy.subscriptions import Subscriptions
 from haproxy_voip.proxy.trunk_registration import TrunkRegistrations
 from haproxy_voip.proxy.upstream import Upstream
@@ -109,6 +113,7 @@ class Admin:
         self._shared = shared
         self.chat: ChatAdmin | None = None  # where there is chat
         self.trunks: TrunkRegistrations | None = None
+        self.stopping: Stopping | None = None
         self._backends = backends
         self._evacuation = evacuation
         self._registrar = registrar
@@ -117,15 +122,24 @@ class Admin:
         self._subscriptions = subscriptions
         self._started_at = shared.now
         self.relay = RelayInUse("userspace", 0)  # as last told
+        self._missing = NamesMissing(())
         self._commands: dict[str, Callable[[Command, float], list[Output]]] = {
             "status": self._status,
             "drain": self._drain,
             "maint": lambda command, now: self._set(command, AdminState.MAINT, now),
             "ready": lambda command, now: self._set(command, AdminState.READY, now),
             "switch": self._switch,
-            "reload": lambda command, now: [Reload(command.number)],
+            "reload": self._reload,
             "users-reload": lambda command, now: [ReloadUsers(command.number)],
         }
+
+    def told(self, event: RelayInUse | NamesMissing, now: float) -> list[Output]:
+        """For the next `status`."""
+        if isinstance(event, RelayInUse):
+            self.relay = event
+        else:
+            self._missing = event
+        return []
 
     def command(self, command: Command, now: float) -> list[Output]:
         """Carry out a command and reply."""
@@ -156,6 +170,14 @@ class Admin:
             lambda chat, name: chat.switch(name, now),
             now,
         )
+
+    def _reload(self, command: Command, now: float) -> list[Output]:
+        if self._seconds_left(now) is not None:
+            raise PoolRefusal("the proxy stops: the configuration is read by the next one")
+        return [Reload(command.number)]
+
+    def _seconds_left(self, now: float) -> float | None:
+        return None if self.stopping is None else self.stopping.seconds_left(now)
 
     def _named(self, command: Command) -> tuple[str, list[Service]]:
         """Which backend, and what of it."""
@@ -190,16 +212,18 @@ class Admin:
         return [*outputs, Reply(command.number, result | ({} if self.chat is None else self.chat.table()))]
 
     def _status(self, command: Command, now: float) -> list[Output]:
-        bindings, choice = self._registrar.bindings, self._backends.choice
+        bindings, choice, left = self._registrar.bindings, self._backends.choice, self._seconds_left(now)
         result = {
             "active": self._backends.pool.active,
             "uptime_seconds": round(now - self._started_at, 3),
+            "stops_in_seconds": None if left is None else round(left, 1),
             "registration": self._shared.config.registration,
             "authentication": self._shared.config.authentication,
             "unreachable": self._unreachable(now),
             "balance": choice.sharing.balance,
             **({"percent_up": choice.percent_up, "panic": choice.panic} if choice.sharing.spreads else {}),
             "backends": self._table(now),
+            "not_found": [dict(zip(("name", "sip", "reason"), one, strict=True)) for one in self._missing.backends],
             "users_registered": len({binding.aor for binding in bindings}),
             "contacts": len(bindings),
             "contacts_behind_nat": len(self._registrar.keepalives),

@@ -1,4 +1,4 @@
-"""Whether anything new is taken: not while the proxy is late with what it has.
+"""Whether anything new is taken: not while the proxy is late with what it has, nor when it is about to end.
 
 Overload control as RFC 7339 and RFC 6357 section 6 see it, with the proxy's own lag as its measure: a request that
 is refused early costs little, one that is taken and answered too late is sent again and costs twice.
@@ -9,10 +9,12 @@ from __future__ import annotations
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.proxy.limit_facts import OverloadBegan, OverloadEnded
 from haproxy_voip.sip.errors import MessageError
-from haproxy_voip.sip.message import header
+from haproxy_voip.sip.message import Request, header
 
 # What begins something that will cost more. A response, and all within a dialog, ends what was begun.
 NEW = frozenset({"INVITE", "SUBSCRIBE", "REGISTER"})
+# By OPTIONS a balancer or a carrier learns that it should ask somebody else from now on.
+NEW_TO_ONE_WHO_GOES = NEW | {"OPTIONS"}
 # Looks in a row that must find us late: one alone may be a single long turn, and then nothing waits any more.
 LATE_LOOKS = 2
 # In time again: at most this share of `limits.max_lag` late ...
@@ -30,6 +32,7 @@ class Admission:
         self._chance = chance
         self.lag = 0.0  # seconds, as last told
         self.overloaded = False
+        self.stopping = False  # the process is about to end
         self.refused = 0  # requests, ever
         self._late = 0  # looks in a row
         self._began_at = 0.0
@@ -57,11 +60,14 @@ class Admission:
         self.overloaded = False
         return [OverloadEnded(now - self._began_at, self.refused - self._refused_before)]
 
-    def admit(self, method: str) -> None:
+    def admit(self, request: Request) -> None:
         """Let a request outside any dialog in. Raises MessageError, 503 with Retry-After."""
-        if self.overloaded and method in NEW:
+        if self.stopping and request.method in NEW_TO_ONE_WHO_GOES and not request.has("replaces"):
+            raise self._later("the proxy stops")
+        if self.overloaded and request.method in NEW:
             self.refused += 1
-            seconds = RETRY_LOW + self._chance.below(RETRY_HIGH - RETRY_LOW + 1)
-            raise MessageError(
-                f"{self.lag * 1000:.0f} ms late", status=503, headers=(header("Retry-After", str(seconds)),)
-            )
+            raise self._later(f"{self.lag * 1000:.0f} ms late")
+
+    def _later(self, reason: str) -> MessageError:
+        seconds = RETRY_LOW + self._chance.below(RETRY_HIGH - RETRY_LOW + 1)
+        return MessageError(reason, status=503, headers=(header("Retry-After", str(seconds)),))

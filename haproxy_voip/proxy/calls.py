@@ -173,6 +173,11 @@ class Calls:
         """The calls on this backend."""
         return list(self._by_backend[backend])
 
+    @property
+    def all(self) -> list[Call]:
+        """The calls on every backend."""
+        return [call for calls in self._by_backend.values() for call in calls]
+
     def drop(self, backend: str) -> None:
         """It was removed, and nothing is there."""
         for table in (self._by_backend, self._remembered, self._clearances):

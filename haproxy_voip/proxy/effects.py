@@ -142,9 +142,10 @@ class ForgetBackend:
 
 @dataclass(slots=True)
 class CloseListener:
-    """Nobody talks over this UDP listener any more, which was removed."""
+    """Nobody talks over this UDP listener any more, which was removed; or this one of chat takes nobody any more."""
 
     endpoint: Endpoint
+    chat: bool = False
 
 
 @dataclass(slots=True)
@@ -163,7 +164,9 @@ class ReloadUsers:
 
 @dataclass(slots=True)
 class Left:
-    """Everything that had to be said to others before the end of the node (`Node.leave`) was said."""
+    """Everything that had to be said to others before the end of the process (`AskedToStop`) was said."""
+
+    media_stay: bool = False  # what the kernel relays goes on without the process
 
 
 NodeEffect = (

@@ -166,6 +166,13 @@ class RelayInUse:
 
 
 @dataclass(slots=True)
+class NamesMissing:
+    """The backends whose host name is not known to mean anything; told before each `Command`."""
+
+    backends: tuple[tuple[str, str, str], ...]  # name, as configured, reason
+
+
+@dataclass(slots=True)
 class Reconfigured:
     """This configuration is in force from now on.
 
@@ -193,6 +200,13 @@ class Lagging:
     seconds: float
 
 
+@dataclass(slots=True)
+class AskedToStop:
+    """The process is to end; `Left` says when it may."""
+
+    signal: str  # its name
+
+
 NodeEvent = (
     Datagram
     | StreamOpened
@@ -215,7 +229,9 @@ NodeEvent = (
     | PortsTaken
     | PortsFree
     | RelayInUse
+    | NamesMissing
     | Lagging
     | Reconfigured
     | Command
+    | AskedToStop
 )

@@ -11,6 +11,7 @@ from haproxy_voip.proxy.call_facts import CallFact
 from haproxy_voip.proxy.chat_facts import ChatFact
 from haproxy_voip.proxy.guard_facts import BackendUnguarded
 from haproxy_voip.proxy.limit_facts import LimitFact
+from haproxy_voip.proxy.stop_facts import StopFact
 from haproxy_voip.proxy.trunk_facts import TrunkFact
 
 
@@ -367,6 +368,7 @@ NodeFact = (
     | RegistrationsPaused
     | TrunkFact
     | LimitFact
+    | StopFact
     | CallStarted
     | CallAnswered
     | CallMoved

@@ -24,15 +24,18 @@ from haproxy_voip.proxy.backends import Backends, Judgement
 from haproxy_voip.proxy.calls import Calls
 from haproxy_voip.proxy.chat.admin import ChatAdmin
 from haproxy_voip.proxy.chat.chat import Chat
+from haproxy_voip.proxy.effects import Left
 from haproxy_voip.proxy.entrusted import Entrusted, registrar
 from haproxy_voip.proxy.evacuation import Evacuation
 from haproxy_voip.proxy.events import (
+    AskedToStop,
     CanaryClosed,
     CanaryOpened,
     Command,
     DeepProbeDone,
     Lagging,
     Looked,
+    NamesMissing,
     NodeEvent,
     ProbeRefused,
     ProbeReply,
@@ -53,6 +56,7 @@ from haproxy_voip.proxy.reconfiguration import Reconfiguration
 from haproxy_voip.proxy.relay_reports import RelayReports
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.sources import Sources, spared
+from haproxy_voip.proxy.stopping import Stopping
 from haproxy_voip.proxy.subscriptions import Subscriptions
 from haproxy_voip.proxy.together import Together
 from haproxy_voip.proxy.topology import Topology
@@ -133,7 +137,8 @@ class Node:
             self._subscriptions,
         )  # fmt: skip
         self._relay_reports = RelayReports(self._shared, self._calls, self.backends, self._judged)
-        self._admin.trunks = self._trunks
+        self._stopping = Stopping(self._shared, self._calls, self._leave, lambda: self._admin.relay.relay)
+        self._admin.trunks, self._admin.stopping = self._trunks, self._stopping
         if self.chat is not None:
             self._admin.chat = ChatAdmin(self.chat.shared)
         self._together: Together | None = None
@@ -209,11 +214,13 @@ class Node:
             CanaryClosed: self._for_chat(
                 lambda event, now: self._judged(self.backends.canary_closed(event.backend, now), now), _of_chat
             ),
-            RelayInUse: self._relay_in_use,
+            RelayInUse: self._admin.told,
+            NamesMissing: self._admin.told,
             Lagging: self._lagging,
             **self._relay_reports.takers(),
             Reconfigured: self._reconfigured,
-            Command: self._command,
+            Command: self._admin.command,
+            AskedToStop: self._stopping.asked,
         }
 
     def _for_chat(
@@ -341,10 +348,6 @@ class Node:
 
     # -- people -------------------------------------------------------------------------------------
 
-    def _relay_in_use(self, event: RelayInUse, now: float) -> list[Output]:
-        self._admin.relay = event
-        return []
-
     def _lagging(self, event: Lagging, now: float) -> list[Output]:
         return list(self._shared.admission.measured(event.seconds, self._shared.config.limits.max_lag, now))
 
@@ -357,15 +360,10 @@ class Node:
             self.replace_users(*event.users)
         return outputs
 
-    def _command(self, event: Command, now: float) -> list[Output]:
-        return self._admin.command(event, now)
-
-    def leave(self, now: float) -> list[Output]:
-        """The process is about to end: carriers and chat clients are told. `Left` comes when the former have answered;
-        calls are not touched.
-        """
+    def _leave(self, word: Left, now: float) -> list[Output]:
+        """Chat clients and carriers are told; `word` comes when the latter have answered."""
         chat = [] if self.chat is None else self.chat.leave(now)
-        return [*chat, *self._trunks.leave(now)]
+        return [*chat, *self._trunks.leave(word, now)]
 
     @property
     def bindings(self) -> Bindings:

@@ -150,7 +150,7 @@ class Reception:
         backend = self._shared.network.backend_at(flow.remote)
         if backend is not None:
             return self._from_backend(backend, transaction, request, now)
-        self._shared.admission.admit(request.method)
+        self._shared.admission.admit(request)
         if request.method == "OPTIONS" and not request.request_uri.user:
             return self._options(transaction, now) + self._unproven(flow, now)
         self._check_hops(request)
@@ -229,6 +229,7 @@ class Reception:
             return self._to_trunk(trunk, backend, transaction, request, now)
         binding = self._parts.registrar.bindings.get(request.request_uri.user or "")
         if request.method == "OPTIONS" and not request.request_uri.user:
+            self._shared.admission.admit(request)
             return self._options(transaction, now)
         if binding is None:
             raise MessageError("no such contact here (any more)", status=404)

@@ -208,7 +208,7 @@ class TrunkRegistrations:
         self._trunks = trunks
         self._made: dict[Trunk, TrunkRegistration] = {}
         self._ending: list[TrunkRegistration] = []
-        self._leaving = False
+        self._word: Left | None = None  # to be said once all were taken back
         for trunk in trunks:
             self._begin(trunk, now)
 
@@ -236,15 +236,15 @@ class TrunkRegistrations:
                 self._begin(trunk, now)
         return outputs
 
-    def leave(self, now: float) -> list[Output]:
-        """Take all of them back. `Left` says when that has been done as well as can be."""
-        self._leaving = True
+    def leave(self, word: Left, now: float) -> list[Output]:
+        """Take all of them back. `word` is said when that has been done as well as can be."""
+        self._word = word
         outputs = [output for one in self._made.values() for output in one.leave(now)]
         return outputs if any(isinstance(output, Left) for output in outputs) else outputs + self._left()
 
     def _left(self) -> list[Output]:
         waiting = any(one.busy for one in (*self._made.values(), *self._ending))
-        return [Left()] if self._leaving and not waiting else []
+        return [self._word] if self._word is not None and not waiting else []
 
     def rows(self, now: float) -> list[dict[str, Any]]:
         """For `status`."""

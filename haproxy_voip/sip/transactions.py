@@ -46,6 +46,8 @@ MAX_TRANSACTIONS = 100_000
 RESERVED_TRANSACTIONS = MAX_TRANSACTIONS // 8
 RETRY_AFTER = 10  # seconds, at most: spread, or all who were refused come back together (RFC 7339)
 
+PARTING = ("BYE", "CANCEL")
+
 
 class Transactions:
     """All transactions of one node."""
@@ -77,6 +79,11 @@ class Transactions:
 
     def __len__(self) -> int:
         return len(self._clients) + len(self._servers)
+
+    @property
+    def parting(self) -> bool:
+        """Whether a BYE or CANCEL of ours is not answered yet. Not for hot paths: it looks at each transaction."""
+        return any(one.request.method in PARTING and not one.answered for one in self._clients.values())
 
     # --- in ----------------------------------------------------------------------------------------------------
 

@@ -170,6 +170,15 @@ def test_the_address_of_the_only_backend_takes_effect_at_restart():
     assert {change.later for change in made.changes} == {"takes effect at restart"}
 
 
+def test_the_last_one_may_leave_where_a_name_says_that_it_is_elsewhere_now():
+    running = replace(RUNNING, backends=(ALPHA,))
+    wanted = replace(running, backends=(server("alpha", "udp:192.0.2.21:5060"),))
+    made = plan(running, wanted, NOBODY, last_may_go=True)
+    assert made.config.backends == () and made.waits
+    then = plan(made.config, wanted, NOBODY, last_may_go=True)
+    assert then.config == wanted and not then.waits
+
+
 def test_a_backend_may_begin_and_end_to_chat():
     proxy = replace(RUNNING.proxy, xmpp=XmppConfig(listen=(at("tcp:192.0.2.10:5222"),), starttls="optional"))
     running = replace(RUNNING, proxy=proxy)

@@ -21,6 +21,7 @@ from haproxy_voip.configuration.kinds import (
     Localpart,
     Network,
     NewFile,
+    Place,
     PortRange,
     Ports,
     SecretFile,
@@ -30,7 +31,7 @@ from haproxy_voip.configuration.kinds import (
     Wrong,
     written_duration,
 )
-from haproxy_voip.core.address import Endpoint
+from haproxy_voip.core.address import Address, Endpoint, Transport
 
 SECONDS = Duration(0.001, 3600.0)
 KINDS: list[Kind] = [
@@ -43,6 +44,7 @@ KINDS: list[Kind] = [
     Host(),
     Host(wildcard=True),
     Listener(),
+    Place(),
     Ports(),
     File(),
     SecretFile(),
@@ -70,6 +72,9 @@ GOOD = [
     (Network(), "2001:DB8::1", ip_network("2001:db8::1/128")),
     (Text(), "s3cret: no quotes", "s3cret: no quotes"),
     (Listener(), "udp:[::1]:5060", Endpoint.parse("udp:[::1]:5060")),
+    (Place(), "udp:[::1]:5060", Endpoint.parse("udp:[::1]:5060")),
+    (Place(), "tls:PBX1.example:5071", Endpoint(Transport.TLS, Address("pbx1.example", 5071))),
+    (Place(), "udp:pbx1", Endpoint(Transport.UDP, Address("pbx1", 0))),
     (Ports(), "20000 - 29999", PortRange(20000, 29999)),
     (File(), "users.yaml", Path("users.yaml")),
     (SecretFile(), "proxy.secret", Path("proxy.secret")),
@@ -107,6 +112,12 @@ BAD = [
     (Text(), "a\r\nb", "cannot be printed"),
     (Text(), "a" * 256, "too long"),
     (Listener(), "5060", "no transport"),
+    (Place(), "udp:192.0.2.300:5060", "no IP address"),
+    (Place(), "udp:pbx.example:0", "has no port"),
+    (Place(), "udp:pbx.example:", "has no port"),
+    (Place(), "sctp:pbx.example", "no transport"),
+    (Place(), "udp:", "no address"),
+    (Place(), "udp:pbx_1.example!:5060", "no IP address"),
     (Listener(), "sctp:192.0.2.1:5060", "no transport"),
     (Listener(), "udp:pbx.example:5060", "no IP address"),
     (Listener(), "udp:192.0.2.1:0", "port 0"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from haproxy_voip.core.address import Address, Endpoint, Flow, Transport, bracketed
+from haproxy_voip.core.address import Address, Endpoint, Flow, Transport, bracketed, is_name
 
 V4 = Address("192.0.2.1", 5060)
 V6 = Address("2001:db8::1", 5061)
@@ -76,3 +76,12 @@ def test_ipv6_hosts_are_bracketed_where_a_port_may_follow() -> None:
     assert bracketed("192.0.2.1") == "192.0.2.1"
     assert bracketed("::1") == "[::1]"
     assert bracketed("voip.example") == "voip.example"
+
+
+def test_a_name_is_told_from_an_address_and_written_without_a_port_that_is_to_be_looked_up() -> None:
+    assert [is_name(host) for host in ("pbx1", "pbx1.example", "192.0.2.1", "::1", "2001:db8::a")] == [True] * 2 + [
+        False
+    ] * 3
+    name = Address("pbx1.example", 0)
+    assert str(Endpoint(Transport.UDP, name)) == "udp:pbx1.example"
+    assert str(Endpoint(Transport.UDP, name._replace(port=5060))) == "udp:pbx1.example:5060"

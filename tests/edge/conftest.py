@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from haproxy_voip.core.address import Address
 
-PATIENCE = 10.0  # seconds; a test that waits so long has failed
+PATIENCE = 60.0  # seconds; a test that waits so long has failed, on however busy a machine
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 

@@ -51,6 +51,7 @@ from haproxy_voip.proxy.effects import (
     Reply,
 )
 from haproxy_voip.proxy.events import (
+    AskedToStop,
     BackendsSilent,
     CanaryClosed,
     CanaryOpened,
@@ -60,6 +61,7 @@ from haproxy_voip.proxy.events import (
     MediaPrints,
     MediaRefused,
     MediaReport,
+    NamesMissing,
     ProbeRefused,
     ProbeReply,
     RelayInUse,
@@ -79,6 +81,7 @@ class Node:
     deadline: float | None = None
     to_do: list[object] = field(default_factory=list)
     users: tuple[str, dict] | None = None
+    last_words: list[object] = field(default_factory=lambda: [Left()])
 
     def receive(self, event: object, now: float) -> list[object]:
         self.heard(event)
@@ -91,15 +94,14 @@ class Node:
                 return [Reload(number)]
             case Command(number, name):
                 return [Reply(number, {"name": name})]
+            case AskedToStop():
+                return self.last_words
         return []
 
     def wake(self, now: float) -> list[object]:
         self.deadline = None
         done, self.to_do = self.to_do, []
         return done
-
-    def leave(self, now):
-        return [Left()]
 
     def replace_users(self, realm, credentials):
         self.users = (realm, dict(credentials))
@@ -235,7 +237,7 @@ def test_the_node_knows_what_relays_media_before_it_is_asked(run, heard, config,
         async with Scene(heard, config(relay=relay)) as proxy:
             assert [type(fact) is MediaInKernel for fact in proxy.facts].count(True) == (relay == "kernel")
             await asyncio.to_thread(request, socket_path, "status", {})
-            assert list(proxy.events)[-2:] == [RelayInUse(relay, 0), Command(1, "status")]
+            assert list(proxy.events)[-3:] == [RelayInUse(relay, 0), NamesMissing(()), Command(1, "status")]
 
     run(scene)
 
@@ -387,8 +389,8 @@ def test_before_the_end_the_node_says_what_it_must_and_is_not_waited_for_too_lon
     async def scene():
         async with Scene(heard, config()) as proxy:
             await asyncio.wait_for(proxy.edge.take_leave(), 1.0)
-            monkeypatch.setattr(proxy.node, "leave", lambda now: [])
-            monkeypatch.setattr(assemble, "LEAVE_SECONDS", 0.01)
+            proxy.node.last_words = []
+            monkeypatch.setattr(assemble, "LEAVE_SECONDS", 0.01 - proxy.edge.config.proxy.stop_after)
             proxy.edge._left.clear()
             await asyncio.wait_for(proxy.edge.take_leave(), 1.0)
 

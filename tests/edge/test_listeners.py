@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from haproxy_voip.configuration.model import Config, ProxyConfig, SipConfig
+from haproxy_voip.configuration.model import Config, ProxyConfig, SipConfig, XmppConfig
 from haproxy_voip.core.address import Endpoint, Transport
 from haproxy_voip.edge.facts import Listening, NotListening
 from haproxy_voip.edge.listeners import Certificates, Listeners
@@ -53,6 +53,25 @@ def test_a_udp_listener_that_is_wanted_again_is_not_closed(run, heard, free_udp_
         await listeners.open(listening(), NONE)
         await listeners.leave(udp)
         assert listeners.endpoints == [] and listeners.udp == {}
+        await streams.stop()
+
+    run(scene)
+
+
+def test_a_listener_of_chat_that_shall_take_nobody_any_more_is_closed_though_it_is_wanted(run, heard, free_tcp_port):
+    tcp = Endpoint(Transport.TCP, free_tcp_port)
+
+    async def scene():
+        streams = Streams(heard(), heard())
+        listeners = Listeners(heard(), heard(), streams)
+        config = listening()
+        chat = replace(config.proxy, xmpp=XmppConfig(listen=(tcp,)))
+        await listeners.open(replace(config, proxy=chat), NONE)
+        await listeners.leave(tcp)
+        assert listeners.endpoints == [tcp]
+        for _ in range(2):
+            await listeners.leave(tcp, chat=True)
+        assert listeners.endpoints == []
         await streams.stop()
 
     run(scene)

@@ -18,8 +18,9 @@ from haproxy_voip.edge.facts import MediaInKernel, MediaInUserspace, StreamsInhe
 from haproxy_voip.edge.kernel_relay import NAME, KernelRelay, KernelRelayUnavailable
 from haproxy_voip.edge.media_start import CannotRelay, KernelMedia, instance, open_kernel
 from haproxy_voip.proxy.events import PortsFree, PortsTaken
+from tests.edge.kernel_scene import skip_if_refused
 from tests.edge.killed import in_kernel
-from tests.edge.media_bench import Phone, free_pair, rtp
+from tests.edge.media_bench import Bench, Phone, free_pair, rtp
 from tests.edge.test_media_kernel import hears
 
 REASON = "bpf(2): operation not permitted"
@@ -148,4 +149,34 @@ def test_flows_of_a_killed_process_go_on_until_they_are_silent_both_ways_and_the
             uvloop.run(fail())
             assert len(in_kernel(name)) == 2
             uvloop.run(succeed(phones, to))
+    assert in_kernel(name) == []
+
+
+def test_calls_may_go_on_in_the_kernel_after_an_orderly_end_and_the_next_process_finds_them() -> None:
+    name = f"test_{os.getpid()}_ended"
+
+    async def first(stack: ExitStack) -> Bench:
+        kernel = KernelRelay.open(name, ["lo"])
+        media = KernelMedia(kernel, [])
+        bench = Bench(stack, kernel=kernel)
+        bench.install()
+        await bench.both_speak()
+        await bench.in_kernel(2)
+        bench.relay.close(stay=True)
+        await media.close(stay=True)
+        return bench
+
+    async def second() -> None:
+        media = KernelMedia(KernelRelay.open(name, ["lo"]), [])
+        media.take_over(lambda event: None)
+        assert media.inherited == 2
+        media.serving = True
+        await media.close()
+
+    skip_if_refused()
+    with ExitStack() as stack:
+        bench = uvloop.run(first(stack))
+        for sequence in range(3, 6):
+            speak((bench.client, bench.backend), (bench.to_relay, bench.from_relay), sequence)
+        uvloop.run(second())
     assert in_kernel(name) == []

@@ -34,6 +34,7 @@ from haproxy_voip.proxy.node import Node
 from tests.edge.test_assemble import ANY, unverified
 
 REPLY = b"SIP/2.0 200 OK\r\nVia: %s\r\nFrom: <sip:a>;tag=1\r\nTo: <sip:a>;tag=2\r\nCall-ID: %s\r\nCSeq: %s\r\n\r\n"
+SETTLING = 2000  # looks, 10 ms apart
 USERS = ("voip.example", {"1001": Credential("1001", "voip.example", password="secret")})
 
 
@@ -348,8 +349,13 @@ def test_a_hundred_reloads_leave_no_file_no_task_and_nothing_to_the_collector(
             left = gc.collect()
         finally:
             gc.enable()
-        assert await asyncio.to_thread(open_files) == files
-        assert len(asyncio.all_tasks()) == tasks
+        # What is under way on a busy machine ends; what is left of each reload would not.
+        for _ in range(SETTLING):
+            if await asyncio.to_thread(open_files) <= files and len(asyncio.all_tasks()) <= tasks:
+                break
+            await asyncio.sleep(0.01)
+        else:
+            raise AssertionError(f"{len(asyncio.all_tasks())} tasks instead of {tasks}: {asyncio.all_tasks()}")
         assert left < 5 * 100  # of canaries and asyncio's own; TLS contexts that stay would be far more
         await proxy.edge.stop()
         for server in (one, two):

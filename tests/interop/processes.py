@@ -38,6 +38,7 @@ class Process:
     environment: Mapping[str, str] = field(default_factory=dict)  # added to ours
     namespace: str | None = None  # network namespace; None is the machine's own
     forks: bool = False  # it starts processes of its own
+    ending: signal.Signals = signal.SIGTERM  # what ends it politely, and soon
     _popen: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
@@ -94,7 +95,7 @@ class Process:
             return
         if self.is_running:
             self.signal(signal.SIGCONT)
-            self.signal(signal.SIGTERM)
+            self.signal(self.ending)
             try:
                 self._popen.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGINT
 from typing import Any, Protocol
 
 from haproxy_voip.core.address import Address
@@ -176,7 +177,7 @@ class Proxy:
     def _launch(self) -> None:
         self._write_files()
         argv = [str(COMMAND), "run", "-c", str(self._file)]
-        self.process = Process("haproxy-voip", argv, self.log)
+        self.process = Process("haproxy-voip", argv, self.log, ending=SIGINT)  # not after the calls
         self.process.start()
 
     @property

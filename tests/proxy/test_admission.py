@@ -90,9 +90,11 @@ def test_who_was_refused_in_one_moment_does_not_come_back_in_one() -> None:
     for _ in range(LATE_LOOKS):
         admission.measured(1.0, LIMIT, 0.0)
     asked: list[str] = []
+    alice = calm().client("1001")
+    register = alice.new("REGISTER", f"sip:{DOMAIN}")
     for _ in range(100):
         try:
-            admission.admit("REGISTER")
+            admission.admit(register)
         except MessageError as error:
             asked += [value for name, value, *_ in error.headers if name == "retry-after"]
     assert len(asked) == 100 and len(set(asked)) > (RETRY_HIGH - RETRY_LOW) / 2

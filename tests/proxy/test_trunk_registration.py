@@ -10,7 +10,7 @@ from haproxy_voip.configuration.model import HealthConfig
 from haproxy_voip.core.address import Address, Endpoint, Transport
 from haproxy_voip.core.credential import Credential
 from haproxy_voip.proxy.effects import Left
-from haproxy_voip.proxy.events import Reconfigured
+from haproxy_voip.proxy.events import AskedToStop, Reconfigured
 from haproxy_voip.proxy.trunk_facts import TrunkRegistered, TrunkRegistrationFailed
 from haproxy_voip.proxy.trunk_registration import REFUSED_FIRST, RETRY_FIRST, RETRY_LAST
 from haproxy_voip.sip.digest import Authenticator, Rejected
@@ -207,7 +207,7 @@ def left(stage: Stage) -> bool:
 
 
 def leave(stage: Stage) -> Peer:
-    stage.carry_out(stage.node.leave(stage.now))
+    stage.feed(AskedToStop("SIGTERM"))
     return stage.carriers["carrier"]
 
 

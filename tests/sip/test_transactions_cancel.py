@@ -76,3 +76,16 @@ def test_cancel_is_retransmitted_and_the_invite_given_up_64_t1_later() -> None:
     assert [line.split()[0] for line in wire.lines] == ["INVITE"] + ["CANCEL"] * 11
     assert wire.told[-1] == TimedOut(transaction)
     assert len(wire.layer) == 0
+
+
+def test_a_bye_or_cancel_without_answer_is_known_and_a_cancelled_invite_is_none() -> None:
+    wire = Wire()
+    invite, bye = wire.request(), wire.request("BYE")
+    wire.answer(invite, 180)
+    assert wire.layer.parting
+    wire.answer(bye, 200)
+    assert not wire.layer.parting
+    wire.take(wire.layer.cancel(invite, [], wire.now))
+    assert wire.layer.parting
+    wire.answer(invite, 200, method="CANCEL")
+    assert not wire.layer.parting

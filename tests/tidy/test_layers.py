@@ -19,7 +19,7 @@ LAYERS: dict[str, set[str]] = {
     "cluster": {"core"},
     "configuration": {"core"},
     "proxy": PROTOCOLS | MODEL,
-    "edge": NODE | {"configuration.changes"},
+    "edge": NODE | {"configuration.changes", "configuration.resolved"},
     "observe": NODE,
     "web": NODE | {"observe"},
     "embedded": NODE | {"edge"},

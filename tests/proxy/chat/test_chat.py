@@ -11,7 +11,7 @@ from haproxy_voip.core.credential import Credential
 from haproxy_voip.core.effects import Close, Send
 from haproxy_voip.core.events import StreamClosed, StreamData, StreamOpened
 from haproxy_voip.proxy.effects import Left, ProbeStream
-from haproxy_voip.proxy.events import CanaryOpened, ProbeRefused
+from haproxy_voip.proxy.events import AskedToStop, CanaryOpened, ProbeRefused
 from haproxy_voip.proxy.node import _callers
 from haproxy_voip.xmpp.client_stream import TlsPolicy
 from haproxy_voip.xmpp.errors import StreamCondition
@@ -129,7 +129,7 @@ def test_a_proxy_that_stops_says_so_to_every_client_and_leaves_its_servers_in_pe
     carol.acknowledges = False
     alice.say(carol.jid, "for later")
     carol.break_off()
-    stage.carry_out(stage.node.leave(stage.now))
+    stage.feed(AskedToStop("SIGTERM"))
     stage.settle()
     for client in (alice, bob):
         assert client.error is not None and client.error.condition is StreamCondition.SYSTEM_SHUTDOWN
