@@ -176,7 +176,7 @@ class Proxy:
     def _launch(self) -> None:
         self._write_files()
         argv = [str(COMMAND), "run", "-c", str(self._file)]
-        self.process = Process("haproxy-voip", argv, self.log)
+        self.process = Process("haproxy-voip", argv, self.log, ahead=True)
         self.process.start()
 
     @property
