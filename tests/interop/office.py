@@ -40,6 +40,7 @@ HOLD_TONE = 500.0
 # The most of what is said that may be lost, generous: machines that run tests are busy. benchmarks/survival_asterisk.py
 # measures.
 GAP = 1.0
+LAST_GAP = 5.0  # the last server gets 3 s to answer when not all of its calls are seen to fall silent at once
 
 Record = dict[str, Any]
 Scene = Iterator[None]
@@ -54,6 +55,7 @@ class Office:
     start: StartHandset
     failed_at: float = 0.0
     ears: list[Ear] = field(default_factory=list)
+    longest: float = GAP  # of what is lost when that failed
     joined: int = 0  # calls that no server will carry: nobody called in
 
     def phone(self, user: str, ear: Ear | None = None, **what: object) -> Handset:
@@ -96,7 +98,7 @@ class Office:
         missed, since = listener.missed(speaker, begin, end)
         since -= self.failed_at
         print(f"{speaker.number} not heard by {listener.number} for {missed * 1000:.0f} ms, {since * 1000:.0f} after")
-        assert missed < GAP
+        assert missed < self.longest
         assert listener.disorder(speaker, begin, end) == []
         assert listener.faults(begin, end) == []
 
@@ -135,7 +137,7 @@ def fail(office: Office, fails: Fail, failing: Asterisk, following: str | None) 
     """The server ends, and all that it carried is with the next one or cannot be."""
     proxy = office.proxy
     office.talk(KNOWN_SECONDS)
-    office.failed_at = fails(failing)
+    office.failed_at, office.longest = fails(failing), LAST_GAP if following is None else GAP
     proxy.wait(lambda status: bool(status["active"] == following), MOVED_SECONDS)
     if following is not None:
         wait_until(lambda: proxy.row(failing.name)["calls"] == office.joined, MOVED_SECONDS, "the calls moved")

@@ -95,16 +95,17 @@ class Speaker(TimedEar):
     def missed(self, other: "Speaker", begin: float, end: float) -> tuple[float, float]:
         """The longest piece of what the other said in this time that was not heard: its seconds, and when it began.
 
-        To be asked when something that was said later is heard. Seconds of speech, not of the clock: on a busy machine
-        a phone stands still itself.
+        To be asked when something that was said later is heard. On a busy machine a phone stands still itself, and then
+        says a second's worth at once: of seconds of speech and of the clock the fewer count.
         """
         places = {place for _, place in self.heard_of(other, begin, math.inf)}
-        longest, since, length = 0, begin, 0
+        longest, run = (0.0, begin), list[float]()
         for number, at in enumerate(list(other.said_at)):
             if begin <= at <= end:
-                length = 0 if number % len(other.known) in places else length + 1
-                longest, since = max((longest, since), (length, at))
-        return longest * PACKET_SECONDS, since - longest * PACKET_SECONDS
+                run = [] if number % len(other.known) in places else [*run, at]
+                if run:
+                    longest = max(longest, (min(len(run) * PACKET_SECONDS, at - run[0] + PACKET_SECONDS), run[0]))
+        return longest
 
     def follows(self, other: "Speaker", moment: float) -> bool:
         """Whether something is heard that the other said after this moment."""
