@@ -261,7 +261,7 @@ class MediaConfig:
     relay: Annotated[Relay, Choice(("auto", "kernel", "userspace"))] = "userspace"
     """Where media are relayed: in the `kernel` by a TC program (Linux, CAP_BPF, CAP_NET_ADMIN, a bpffs), which is an
     error where it cannot be had; in `userspace`, by the proxy itself; `auto`: in the kernel where that can be had. Not
-    the default yet: sometimes a stream that was moved to another backend and transferred there stays silent in it."""
+    the default yet: userspace has been tried for longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ DIGIT_PACKETS = 6  # 120 ms of each digit, and as much silence after it
 END_PACKETS = 3  # RFC 4733 section 2.5.1.4: the end is sent three times
 LEVEL = 8000  # peak of the tones we send; 32767 is full scale
 MAX_HEARD_PACKETS = 50 * 120  # two minutes
+MAX_PER_BEAT = 64  # packets read before the next is sent, so that a flood keeps no ear from speaking
 
 CALLER_TONE = 400.0  # Hz, of the ear `caller_ear`
 CALLEE_TONE = 900.0
@@ -197,19 +198,25 @@ class Ear:
         self.sent += 1
 
     def _listen_until(self, beat: float) -> None:
+        """What comes until then; late, what waits: on a busy machine an ear that only spoke would grow deaf."""
         assert self._socket is not None
-        while (left := beat - time.monotonic()) > 0:
+        for _ in range(MAX_PER_BEAT):
+            left = max(0.0, beat - time.monotonic())
             self._socket.settimeout(left)
             try:
-                packet, source = self._socket.recvfrom(2048)
+                self._receive(self._socket)
             except OSError:
-                continue
-            if len(packet) < 12 or len(self.heard) >= MAX_HEARD_PACKETS:
-                continue
-            self.sources[source] = self.sources.get(source, 0) + 1
-            self._hear(packet[1] & 0x7F, int.from_bytes(packet[4:8]), packet[12:])
-            if self.remote is None:
-                self.remote = source
+                if left == 0.0:
+                    return
+
+    def _receive(self, opened: socket.socket) -> None:
+        packet, source = opened.recvfrom(2048)
+        if len(packet) < 12 or len(self.heard) >= MAX_HEARD_PACKETS:
+            return
+        self.sources[source] = self.sources.get(source, 0) + 1
+        self._hear(packet[1] & 0x7F, int.from_bytes(packet[4:8]), packet[12:])
+        if self.remote is None:
+            self.remote = source
 
     def _hear(self, kind: int, timestamp: int, payload: bytes) -> None:
         if kind == self.kind:

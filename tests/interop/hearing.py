@@ -70,16 +70,10 @@ class TimedEar(Ear):
                 found.append(f"timestamp {one.timestamp} is followed by {other.timestamp}")
         return found
 
-    def _listen_until(self, beat: float) -> None:
-        assert self._socket is not None
-        while (left := beat - time.monotonic()) > 0:
-            self._socket.settimeout(left)
-            try:
-                data, ancillary, _, source = self._socket.recvmsg(2048, ANCILLARY_BYTES)
-            except OSError:
-                continue
-            if len(data) >= 12:
-                self._take(data, _arrived_at(ancillary), source)
+    def _receive(self, opened: socket.socket) -> None:
+        data, ancillary, _, source = opened.recvmsg(2048, ANCILLARY_BYTES)
+        if len(data) >= 12:
+            self._take(data, _arrived_at(ancillary), source)
 
     def _take(self, data: bytes, at: float, source: Address) -> None:
         _, kind, sequence, timestamp, ssrc = struct.unpack_from("!BBHII", data)

@@ -2,15 +2,18 @@
 
 import fcntl
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from haproxy_voip.edge.kernel_relay import FOLDER, KernelRelay
 from tests.interop import servers
 from tests.interop.processes import stop_all
 
+OURS = re.compile(r"_proxy\d+_control_sock_[0-9a-f]+$")  # edge/media_start.py
 LOCK = Path("/run/lock/haproxy_voip_interop")
 LOCK_SECONDS = 100.0  # for another run on this machine to end; less than a test's time limit
 TOOLS = ("sipp", "sipsak", "svwar", "svcrack", "baresip", "kamailio", "kamcmd", "unshare", "setpriv", "ip")
@@ -44,7 +47,16 @@ def exclusive() -> Iterator[None]:
                 if time.monotonic() > until:
                     raise Busy(f"another run has held {LOCK} for {LOCK_SECONDS} s") from None
                 time.sleep(0.2)
+        clear_relays()
         try:
             yield
         finally:
             stop_all()
+
+
+def clear_relays() -> None:
+    """Take away what proxies of a run that was killed have left in the kernel: it would eat packets of this run."""
+    if FOLDER.is_dir():
+        for pins in list(FOLDER.iterdir()):
+            if OURS.search(pins.name) is not None:
+                KernelRelay.clear(pins.name)

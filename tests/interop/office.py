@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import pytest
 
 from tests.interop import servers
-from tests.interop.audio import Ear
+from tests.interop.audio import PACKET_SECONDS, Ear
 from tests.interop.conftest import StartHandset
 from tests.interop.handset import Call, Handset
 from tests.interop.hearing import TimedEar
@@ -29,14 +30,17 @@ IPV6 = "::1"
 # A busy machine keeps a server from answering now and then, and here only those that were meant to fail shall.
 CALM = "health: {timeout: 100ms, fall: 3}"
 SETTING = ProxySetting(users=USERS, tls=True, addresses=(ADDRESS, IPV6), lines=("call_records: calls.jsonl", CALM))
-KNOWN_SECONDS = 2.5  # of talk, until it is known by what is said who talks to whom
+KNOWN_SECONDS = 3.5  # of talk, until it is known by what is said who talks to whom; 3 s after a transfer
+TALK_SECONDS = 30.0  # that may take
 BEFORE = 0.3  # seconds of talk before a failure that are looked at
 AFTER = 1.0  # and after it
-MOVED_SECONDS = 5.0
+MOVED_SECONDS = 10.0  # 0.5 s are usual
 RECORD_SECONDS = 12.0  # one waits so long for the outcome of a transfer
 HOLD_TONE = 500.0
-# Longest times without the other, generous: machines that run tests are busy. benchmarks/survival_asterisk.py measures.
-GAP = 0.6
+# The most of what is said that may be lost, generous: machines that run tests are busy. benchmarks/survival_asterisk.py
+# measures.
+GAP = 1.0
+LAST_GAP = 5.0  # the last server gets 3 s to answer when not all of its calls are seen to fall silent at once
 
 Record = dict[str, Any]
 Scene = Iterator[None]
@@ -51,6 +55,7 @@ class Office:
     start: StartHandset
     failed_at: float = 0.0
     ears: list[Ear] = field(default_factory=list)
+    longest: float = GAP  # of what is lost when that failed
     joined: int = 0  # calls that no server will carry: nobody called in
 
     def phone(self, user: str, ear: Ear | None = None, **what: object) -> Handset:
@@ -72,6 +77,14 @@ class Office:
         self.ears.append(ear)
         ear.start()
 
+    def talk(self, seconds: float) -> None:
+        """For so many seconds of speech, which take longer on a busy machine."""
+        before = [(ear, ear.sent) for ear in self.ears]
+        time.sleep(seconds)
+        talking = [(ear, sent) for ear, sent in before if ear.sent > sent]
+        said = lambda: median(ear.sent - sent for ear, sent in talking) * PACKET_SECONDS  # noqa: E731
+        wait_until(lambda: said() >= seconds, TALK_SECONDS, "enough was said")
+
     def unbroken(self, one: Handset, other: Handset) -> None:
         """Both heard each other all the time around the last failure, every packet once and in order."""
         now, begin = time.monotonic(), self.failed_at - BEFORE
@@ -80,10 +93,12 @@ class Office:
 
     def heard(self, listener: Ear | None, speaker: Ear | None, begin: float, end: float) -> None:
         assert isinstance(listener, Speaker) and isinstance(speaker, Speaker)
-        silence, since = listener.silence(speaker, begin, end)
+        what = f"{listener.number} hears {speaker.number}"
+        wait_until(lambda: listener.follows(speaker, end), 5.0, what)
+        missed, since = listener.missed(speaker, begin, end)
         since -= self.failed_at
-        print(f"{speaker.number} not heard by {listener.number} for {silence * 1000:.0f} ms, {since * 1000:.0f} after")
-        assert silence < GAP
+        print(f"{speaker.number} not heard by {listener.number} for {missed * 1000:.0f} ms, {since * 1000:.0f} after")
+        assert missed < self.longest
         assert listener.disorder(speaker, begin, end) == []
         assert listener.faults(begin, end) == []
 
@@ -121,8 +136,8 @@ def ensure(*wanted: Asterisk) -> None:
 def fail(office: Office, fails: Fail, failing: Asterisk, following: str | None) -> None:
     """The server ends, and all that it carried is with the next one or cannot be."""
     proxy = office.proxy
-    time.sleep(KNOWN_SECONDS)
-    office.failed_at = fails(failing)
+    office.talk(KNOWN_SECONDS)
+    office.failed_at, office.longest = fails(failing), LAST_GAP if following is None else GAP
     proxy.wait(lambda status: bool(status["active"] == following), MOVED_SECONDS)
     if following is not None:
         wait_until(lambda: proxy.row(failing.name)["calls"] == office.joined, MOVED_SECONDS, "the calls moved")

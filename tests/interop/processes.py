@@ -20,6 +20,8 @@ DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 # For what forks: unshare dies with us, and its child, being the namespace's first process, takes all others with it.
 # Not for what makes Call-IDs of its process id, as SIPp does: in there it is always 1.
 WITH_ALL_CHILDREN = ("unshare", "--pid", "--fork", "--kill-child=KILL", "--")
+# For servers and the proxy: a server that a busy machine keeps waiting looks dead, and to the proxy it is.
+AHEAD = ("nice", "-n", "-10")
 
 _running: "list[Process]" = []
 
@@ -39,6 +41,7 @@ class Process:
     namespace: str | None = None  # network namespace; None is the machine's own
     forks: bool = False  # it starts processes of its own
     ending: signal.Signals = signal.SIGTERM  # what ends it politely, and soon
+    ahead: bool = False  # of what else this machine does, if it lets us: see AHEAD
     _popen: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
@@ -47,7 +50,7 @@ class Process:
         inside = ("ip", "netns", "exec", self.namespace) if self.namespace else ()
         with self.log.open("ab") as output:
             self._popen = subprocess.Popen(
-                [*DIES_WITH_US, *children, *inside, *self.argv],
+                [*DIES_WITH_US, *(AHEAD if self.ahead else ()), *children, *inside, *self.argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

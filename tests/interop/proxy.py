@@ -19,7 +19,7 @@ from tests.interop.servers import REALM, SIP_PORT, password
 ADDRESS = "127.0.0.10"
 TLS_PORT = 5061
 COMMAND = Path(sys.executable).with_name("haproxy-voip")
-READY_SECONDS = 15.0
+READY_SECONDS = 60.0  # 1 s is usual
 COMMAND_SECONDS = 10.0
 POLL_SECONDS = 0.01
 MAX_LAG = "5s"  # a machine that also tests stands still now and then, which is no overload of the proxy's
@@ -177,7 +177,7 @@ class Proxy:
     def _launch(self) -> None:
         self._write_files()
         argv = [str(COMMAND), "run", "-c", str(self._file)]
-        self.process = Process("haproxy-voip", argv, self.log, ending=SIGINT)  # not after the calls
+        self.process = Process("haproxy-voip", argv, self.log, ending=SIGINT, ahead=True)  # not after the calls
         self.process.start()
 
     @property

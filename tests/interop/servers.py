@@ -239,7 +239,7 @@ def asterisk(name: str, folder: Path, setting: Setting, address: str | None = No
         "OUR_NUMBER": setting.our_number,
     }
     argv = [str(REPOSITORY / "backends/asterisk/run"), name, address, setting.stack, setting.profile]
-    process = Process(f"asterisk {name}", argv, folder / "output", environment)
+    process = Process(f"asterisk {name}", argv, folder / "output", environment, ahead=True)
     return Asterisk(
         name=name, address=address, folder=folder, process=process, suite=setting.suite, stack=setting.stack
     )
@@ -254,7 +254,7 @@ def kamailio(name: str, folder: Path, setting: Setting) -> Kamailio:
         "USERS": str(setting.users),
     }
     argv = [str(REPOSITORY / "backends/kamailio/run"), name, address, setting.profile]
-    process = Process(f"kamailio {name}", argv, folder / "output", environment, forks=True)
+    process = Process(f"kamailio {name}", argv, folder / "output", environment, forks=True, ahead=True)
     return Kamailio(name=name, address=address, folder=folder, process=process)
 
 

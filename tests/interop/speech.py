@@ -7,11 +7,12 @@ who said it, and when. Servers that do not transcode pass it on byte for byte.
 
 import math
 import random
+import time
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 
-from tests.interop.audio import RATE, SAMPLES_PER_PACKET, encode_ulaw
+from tests.interop.audio import PACKET_SECONDS, RATE, SAMPLES_PER_PACKET, encode_ulaw
 from tests.interop.hearing import TimedEar
 
 VIDEO = 99  # the payload type that a handset with a camera offers for H.264
@@ -73,6 +74,7 @@ class Speaker(TimedEar):
 
     number: int = 0
     known: dict[bytes, int] = field(default_factory=dict)  # a packet of ours -> its place
+    said_at: list[float] = field(default_factory=list)  # when each packet was sent
 
     def start(self) -> None:
         self.known = {packet: place for place, packet in enumerate(packets_of(self.sound()))}
@@ -90,10 +92,30 @@ class Speaker(TimedEar):
                 found.append((packet.at, place))
         return found
 
-    def silence(self, other: "Speaker", begin: float, end: float) -> tuple[float, float]:
-        """The longest time without the other, undisturbed 0.02 s, and when it began."""
-        times = [begin, *(at for at, _ in self.heard_of(other, begin, end)), end]
-        return max((later - earlier, earlier) for earlier, later in pairwise(times))
+    def missed(self, other: "Speaker", begin: float, end: float) -> tuple[float, float]:
+        """The longest piece of what the other said in this time that was not heard: its seconds, and when it began.
+
+        To be asked when something that was said later is heard. On a busy machine a phone stands still itself, and then
+        says a second's worth at once: of seconds of speech and of the clock the fewer count.
+        """
+        places = {place for _, place in self.heard_of(other, begin, math.inf)}
+        longest, run = (0.0, begin), list[float]()
+        for number, at in enumerate(list(other.said_at)):
+            if begin <= at <= end:
+                run = [] if number % len(other.known) in places else [*run, at]
+                if run:
+                    longest = max(longest, (min(len(run) * PACKET_SECONDS, at - run[0] + PACKET_SECONDS), run[0]))
+        return longest
+
+    def follows(self, other: "Speaker", moment: float) -> bool:
+        """Whether something is heard that the other said after this moment."""
+        said = {number % len(other.known) for number, at in enumerate(list(other.said_at)) if at > moment}
+        return any(place in said for _, place in self.heard_of(other, moment, math.inf))
+
+    def _send(self, packet: bytes) -> None:
+        before = self.sent
+        TimedEar._send(self, packet)
+        self.said_at += [time.monotonic()] * (self.sent - before)
 
     def disorder(self, other: "Speaker", begin: float, end: float) -> list[str]:
         """What came twice, or after what was said later."""

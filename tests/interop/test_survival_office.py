@@ -7,6 +7,7 @@ has one record that tells all of it.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -38,11 +39,13 @@ from tests.interop.office import (
     undisturbed,
 )
 from tests.interop.parties import CALLER
+from tests.interop.processes import wait_until
 from tests.interop.proxy import TLS_PORT
 from tests.interop.servers import Asterisk
 from tests.interop.speech import Pictures
 
 MILLIWATT, ANNOUNCEMENT = 1000.0, 440.0
+CONFERENCE = {"1013": CALLER_TONE, "1014": CALLEE_TONE, "1015": THIRD_TONE}
 
 
 @pytest.fixture(scope="module", params=["bullseye", "sid"])
@@ -116,6 +119,9 @@ def an_attended_transfer(office: Office, users: tuple[str, str, str], failures: 
     hears(callee, caller)
     first.hold()
     second, thirds = connect(caller, third)
+    # An Asterisk that is asked while it still joins these two may send nothing more to who is transferred: with phones
+    # right at Asterisk 16 and 22, no proxy between, that happened to one transfer in ten.
+    hears(third, caller)
     first.transfer(third.user, replacing=second)
     second.wait_ended()
     transferred(first)
@@ -146,8 +152,7 @@ def an_echo(office: Office) -> Scene:
 
 def a_conference(office: Office) -> Scene:
     """Three who meet again in the same room."""
-    tones = {"1013": CALLER_TONE, "1014": CALLEE_TONE, "1015": THIRD_TONE}
-    phones = [office.phone(user, TimedEar((CALLER, 0), tone)) for user, tone in tones.items()]
+    phones = [office.phone(user, TimedEar((CALLER, 0), tone)) for user, tone in CONFERENCE.items()]
     calls = [phone.call("700") for phone in phones]
     for call in calls:
         call.wait_answered()
@@ -162,13 +167,16 @@ def a_conference(office: Office) -> Scene:
 
 def everybody_hears_everybody(phones: list[Handset]) -> None:
     """But themselves. Two tones mixed: each has half of the energy."""
-    since = time.monotonic()
-    time.sleep(0.5)
     for phone in phones:
         assert isinstance(phone.ear, TimedEar)
-        for other in phones:
-            assert other.ear is not None
-            assert (phone.ear.mixed(other.ear.frequency, since) > 0.25) == (phone is not other)
+        others = {other.ear.frequency for other in phones if other.ear is not None and other is not phone}
+        wait_until(partial(hears_just, phone.ear, others), 5.0, f"{phone.user} hears {others}")
+
+
+def hears_just(ear: TimedEar, tones: set[float]) -> bool:
+    """In the last half second."""
+    since = time.monotonic() - 0.5
+    return {tone for tone in CONFERENCE.values() if ear.mixed(tone, since) > 0.25} == tones
 
 
 def an_answering_machine(office: Office) -> Scene:
