@@ -195,9 +195,10 @@ def main() -> None:
         print_costs(costs, options.rate)
     climbs: dict[str, list[Climb]] = {one.name: [] for one in sets}
     rates = [int(rate) for rate in options.climb.split(",")]
-    for _ in range(options.climbs):
+    for number in range(options.climbs):
         for one in sets:
-            climbs[one.name].append(climbed(one, rates, options.seconds))
+            climbs[one.name].append(found := climbed(one, rates, options.seconds))
+            print(f"climb {number + 1}, {one.name}: {found.most}, {found.stopped_by}", file=sys.stderr, flush=True)
     if options.climbs:
         print_climbs(climbs)
 
