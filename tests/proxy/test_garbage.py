@@ -45,7 +45,7 @@ def test_finished_calls_leave_nothing_to_the_garbage_collector() -> None:
 
 
 def test_calls_that_were_carried_by_the_next_backend_leave_nothing_either() -> None:
-    """A soak lost 7 KiB with each such call: the first INVITE's transaction and attempt held each other."""
+    """A soak lost 6 KiB with each such conversation: the first INVITE's transaction and attempt held each other."""
     stage = theatre()
     gc.collect()
     gc.disable()
