@@ -61,8 +61,9 @@ interop: venv ## tests with real servers and clients; as root, which installs th
 test: FUZZ = -seed=1 -runs=1000
 test: check unit fuzz interop ## everything, as CI does
 
+# The soak takes an hour: it is run by hand.
 bench: venv ## figures as ratios to what runs beside them
-	@set -e; for program in benchmarks/[a-z]*.py; do echo "== $$program"; $(BIN)/python $$program; done
+	@set -e; for program in $(filter-out benchmarks/soak.py,$(sort $(wildcard benchmarks/[a-z]*.py))); do echo "== $$program"; $(BIN)/python $$program; done
 
 docs: venv ## write what is made from the source: docs/CONFIGURATION.md, docs/states/, config/schema.json
 	@$(BIN)/python -m haproxy_voip.configuration.reference

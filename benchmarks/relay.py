@@ -24,14 +24,13 @@ Figures are medians over the rounds. All traffic is within 127.0.0.0/8.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from parts.processes import become_urgent
 from parts.relay_clocks import PROCESSORS, clocks, softirq_threads
 from parts.relay_figures import (
     Figures,
@@ -48,8 +47,7 @@ from parts.relay_figures import (
 from parts.relays import CONTESTANTS, KERNEL, NOBODY, RTPENGINE, USERSPACE, Contestant
 from parts.rtp_load import compiled, rtp_load
 
-SETUP = Path(__file__).parent / "parts" / "rtpengine_setup.sh"
-URGENT = -15  # nice
+SETUP = Path(__file__).parent / "parts" / "install.sh"
 
 Results = dict[tuple[int, str], list[Sample]]
 
@@ -140,13 +138,6 @@ def report(results: Results, sizes: Sequence[int], contestants: Sequence[Contest
         targets(streams, of)
 
 
-def become_urgent() -> None:
-    """Ourselves and all we start. Where there are groups by session, niceness counts within ours only (sched(7))."""
-    os.setpriority(os.PRIO_PROCESS, 0, URGENT)
-    with contextlib.suppress(FileNotFoundError):
-        Path("/proc/self/autogroup").write_text(str(URGENT))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", default="50,500", help="how many, even numbers; comma-separated")
@@ -157,7 +148,7 @@ def main() -> None:
     parser.add_argument("--setup", action="store_true", help="install rtpengine and a compiler, and end")
     options = parser.parse_args()
     if options.setup:
-        subprocess.run([SETUP], check=True)
+        subprocess.run([SETUP, "rtpengine-daemon", "gcc", "libc6-dev"], check=True)
         return
     if options.urgent:
         become_urgent()

@@ -36,6 +36,9 @@ media: {{ports: 10000-59999}}
 limits: {{max_calls: 100000, max_lag: 10s, allow: [127.0.0.0/8]}}
 control: {folder}/control.sock
 """
+RECORDS = "call_records: {folder}/calls.jsonl\n"
+# Whoever calls from where the phones are is a carrier, which nobody challenges.
+TRUNK = f'trunks: {{{{carrier: {{{{address: "udp:{CLIENT_HOST}:{SIP_PORT}", max_calls: 100000}}}}}}}}\n'
 
 
 def user(number: int) -> str:
@@ -67,12 +70,12 @@ class Proxy:
 
 
 @contextmanager
-def proxy(folder: Path) -> Iterator[Proxy]:
-    """A proxy that listens, until the block ends. Nobody is at its backend's address yet."""
+def proxy(folder: Path, more: str = "") -> Iterator[Proxy]:
+    """A proxy that listens, until the block ends. Nobody is at its backend's address yet. `more` is configuration."""
     port, backend = SIP_PORT, (BACKEND_HOST, SIP_PORT)
     file, log = folder / "proxy.yaml", folder / "proxy.log"
     file.write_text(
-        CONFIG.format(
+        (CONFIG + more).format(
             domain=DOMAIN, host=PROXY_HOST, port=port, backend_host=backend[0], backend_port=backend[1], folder=folder
         )
     )

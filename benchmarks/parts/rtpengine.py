@@ -6,6 +6,7 @@ import contextlib
 import re
 import shutil
 import socket
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,12 +54,18 @@ def installed() -> bool:
 @contextmanager
 def rtpengine(folder: Path, sessions: list[Session]) -> Iterator[tuple[int, list[Way]]]:
     """Its process and where the sessions are to send to, until the block ends."""
-    log = folder / "rtpengine.log"
-    with running(ARGV, log) as process:
-        wait_bound(HOST, CONTROL_PORT, process, log)
-        with Control() as control:
-            ways = [control.session(f"call-{number}", session) for number, session in enumerate(sessions)]
+    with engine(folder) as process, Control() as control:
+        ways = [control.session(f"call-{number}", session) for number, session in enumerate(sessions)]
         yield process.pid, ways
+
+
+@contextmanager
+def engine(folder: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The process, which can be asked, until the block ends; `more` are arguments."""
+    log = folder / "rtpengine.log"
+    with running((*ARGV, *more), log) as process:
+        wait_bound(HOST, CONTROL_PORT, process, log)
+        yield process
 
 
 class Control:

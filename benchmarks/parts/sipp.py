@@ -56,11 +56,12 @@ class Called:
 
 
 @contextmanager
-def callee(folder: Path, place: tuple[str, int]) -> Iterator[Callee]:
+def callee(folder: Path, place: tuple[str, int], rings_seconds: float = 0.0) -> Iterator[Callee]:
     """A SIPp that answers calls here until the block ends."""
     folder.mkdir()
     log = folder / "log"
-    argv = ["sipp", "-sf", str(SCENARIOS / "callee.xml"), "-i", place[0], "-p", str(place[1]), *_written(folder)]
+    argv = ["sipp", "-sf", str(SCENARIOS / "callee.xml"), "-i", place[0], "-p", str(place[1])]
+    argv += ["-d", str(int(1000 * rings_seconds)), *_written(folder)]
     with running(argv, log, folder) as process:
         wait_bound(*place, process, log)
         yield Callee(process.pid, folder)
@@ -111,7 +112,7 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> float:
 
 
 def _told(folder: Path, calls: int, used: float, seconds: float) -> Called:
-    final = _last_row(folder / "statistics.csv")
+    final = last_row(folder / "statistics.csv")
     if "SuccessfulCall(C)" not in final or not int(final["TotalCallCreated"]):
         raise SippFailed((folder / "log").read_text(errors="replace")[-2000:])
     failed = calls - int(final["SuccessfulCall(C)"])
@@ -126,11 +127,11 @@ def _written(folder: Path) -> list[str]:
 
 
 def _messages(folder: Path) -> int:
-    row = _last_row(next(folder.glob("*_counts.csv")))
+    row = last_row(next(folder.glob("*_counts.csv")))
     return sum(int(value) for name, value in row.items() if name.endswith(COUNTED) and value.isdigit())
 
 
-def _last_row(path: Path) -> dict[str, str]:
+def last_row(path: Path) -> dict[str, str]:
     """The last line that is whole: SIPp may be in the middle of one."""
     with path.open(newline="") as file:
         lines = [line for line in csv.reader(file, delimiter=";") if line]

@@ -134,6 +134,7 @@ class Attempt:
             return self._decline(response, now)
         leg.dialog.confirm(response)  # raises when it cannot be used: then the caller is still to be told
         self.over = True
+        self.transaction = None
         leg.unacknowledged[cseq] = None
         return self.listener.answered_by(leg, response, now)
 
@@ -188,14 +189,17 @@ class Attempt:
 
     def _finish(self) -> None:
         self.over = True
+        # It refers to us until it is forgotten, and the garbage collector is off (commands/serve.py).
+        self.transaction = None
         self.forget_legs()
 
     def cancel(self, headers: list[Header], now: float) -> list[Output]:
         """Nobody waits for the callee any more."""
-        if self.over or self.transaction is None:
+        transaction = self.transaction
+        if self.over or transaction is None:
             return []
         self._finish()
-        return self._shared.cancel(self.transaction, headers, now)
+        return self._shared.cancel(transaction, headers, now)
 
     def give_up(self, now: float) -> list[Output]:
         """Its backend is believed dead: do not call it again, but cancel should it only have slept."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 
+from tests.proxy.conversation import converse, theatre
 from tests.proxy.stage import DOMAIN, Stage
+from tests.proxy.talk import leave_nothing
 
 # Objects the interpreter and pytest themselves leave in cycles, whatever runs.
 NOISE = 200
@@ -40,6 +42,29 @@ def test_finished_calls_leave_nothing_to_the_garbage_collector() -> None:
         assert gc.collect() < NOISE + CALLS
     finally:
         gc.enable()
+
+
+def test_calls_that_were_carried_by_the_next_backend_leave_nothing_either() -> None:
+    """A soak lost 6 KiB with each such conversation: the first INVITE's transaction and attempt held each other."""
+    stage = theatre()
+    gc.collect()
+    gc.disable()
+    try:
+        call = converse(stage)
+        stage.kill("alpha")
+        call.claimed()
+        call.carried()
+        call.hang_up()
+        leave_nothing(stage)
+        del call
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = {type(one).__name__ for one in gc.garbage if type(one).__module__.startswith("haproxy_voip")}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not left
 
 
 def test_a_flood_of_malformed_messages_leaves_nothing_either() -> None:
