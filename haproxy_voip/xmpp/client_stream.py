@@ -221,7 +221,7 @@ class ClientStream:
                 return self._before_login(features) if self.state is State.HEADER else []
             case State.RESTARTED:
                 self.features = features.namespaces
-                return self._begin_session(b"") if self.login.bind else [self._authenticated()]
+                return self._begin_session(b"") if self._goes_on else [self._authenticated()]
             case _:
                 self.features = features.namespaces  # of a session begun already
                 return []
@@ -289,7 +289,7 @@ class ClientStream:
     def _logged_in(self) -> list[ClientOutput]:
         self._framer.restart()
         header = self._opening()
-        if not self.login.bind:
+        if not self._goes_on:
             self._enter(State.RESTARTED, self._deadline)
             return [Write(header)]
         authenticated = Authenticated(self._climb.mechanism, self._key)
@@ -304,12 +304,17 @@ class ClientStream:
 
     # -- session ------------------------------------------------------------------------------------
 
+    @property
+    def _goes_on(self) -> bool:
+        """Whether something follows authentication at once."""
+        return self.login.bind or self.login.resume is not None
+
     def _begin_session(self, opening: bytes) -> list[ClientOutput]:
         """Resume or bind, in one write with the stream's `opening`."""
         if self.login.resume is None:
             return self._bind(opening)
         if MANAGEMENT not in self.features:
-            return [ResumeFailed(Failed(StanzaCondition.FEATURE_NOT_IMPLEMENTED)), *self._bind(opening)]
+            return self._not_resumed(Failed(StanzaCondition.FEATURE_NOT_IMPLEMENTED), opening)
         self._enter(State.RESUMING, self._deadline)
         return [Write(opening + self.login.resume.encode())]
 
@@ -324,9 +329,19 @@ class ClientStream:
     def _resumption(self, nonza: Stanza) -> list[ClientOutput]:
         resumed = Resume.of(nonza.attributes) if nonza.name == "resumed" else None
         if resumed is None:
-            return [ResumeFailed(Failed.of(nonza.element())), *self._bind(b"")]
+            return self._not_resumed(Failed.of(nonza.element()), b"")
         self._enter(State.READY, None)
         return [Resumed(resumed.previd, resumed.h)]
+
+    def _not_resumed(self, failed: Failed, opening: bytes) -> list[ClientOutput]:
+        """Bind instead, unless that was not wanted yet."""
+        if self.login.bind:
+            return [ResumeFailed(failed), *self._bind(opening)]
+        self.login = replace(self.login, resume=None)
+        if not opening:
+            return [ResumeFailed(failed), self._authenticated()]
+        self._enter(State.RESTARTED, self._deadline)
+        return [ResumeFailed(failed), Write(opening)]
 
     def _bind_answered(self, answer: Stanza) -> list[ClientOutput]:
         jid = bound_jid(answer)
