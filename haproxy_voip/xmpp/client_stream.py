@@ -221,7 +221,8 @@ class ClientStream:
                 return self._before_login(features) if self.state is State.HEADER else []
             case State.RESTARTED:
                 self.features = features.namespaces
-                return self._begin_session(b"") if self._goes_on else [self._authenticated()]
+                login = self.login
+                return self._begin_session(b"") if login.bind or login.resume else [self._authenticated()]
             case _:
                 self.features = features.namespaces  # of a session begun already
                 return []
@@ -289,7 +290,7 @@ class ClientStream:
     def _logged_in(self) -> list[ClientOutput]:
         self._framer.restart()
         header = self._opening()
-        if not self._goes_on:
+        if not self.login.bind:
             self._enter(State.RESTARTED, self._deadline)
             return [Write(header)]
         authenticated = Authenticated(self._climb.mechanism, self._key)
@@ -303,11 +304,6 @@ class ClientStream:
         return Authenticated(self._climb.mechanism, self._key)
 
     # -- session ------------------------------------------------------------------------------------
-
-    @property
-    def _goes_on(self) -> bool:
-        """Whether something follows authentication at once."""
-        return self.login.bind or self.login.resume is not None
 
     def _begin_session(self, opening: bytes) -> list[ClientOutput]:
         """Resume or bind, in one write with the stream's `opening`."""
@@ -335,13 +331,8 @@ class ClientStream:
 
     def _not_resumed(self, failed: Failed, opening: bytes) -> list[ClientOutput]:
         """Bind instead, unless that was not wanted yet."""
-        if self.login.bind:
-            return [ResumeFailed(failed), *self._bind(opening)]
         self.login = replace(self.login, resume=None)
-        if not opening:
-            return [ResumeFailed(failed), self._authenticated()]
-        self._enter(State.RESTARTED, self._deadline)
-        return [ResumeFailed(failed), Write(opening)]
+        return [ResumeFailed(failed), *(self._bind(opening) if self.login.bind else [self._authenticated()])]
 
     def _bind_answered(self, answer: Stanza) -> list[ClientOutput]:
         jid = bound_jid(answer)

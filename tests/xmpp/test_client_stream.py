@@ -335,28 +335,6 @@ def test_nothing_to_resume_where_nothing_is_managed() -> None:
     assert session.told[-1] == ResumeFailed(Failed("feature-not-implemented"))
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_nothing_is_bound_in_place_of_an_old_session_unless_that_was_wanted(known: bool) -> None:
-    before = {"known_mechanisms": KNOWN, "known_features": KNOWN_FEATURES} if known else {}
-    session = Session.of(resume=Resume("some-id", 7), bind=False, **before)
-    session.hears(HEADER + features(OFFER))
-    session.hears(SUCCESS)
-    session.hears(AFTER_LOGIN)
-    assert session.stream.state is State.RESUMING
-    assert session.hears(Failed("item-not-found").encode()) == b""
-    assert session.told[-2:] == [ResumeFailed(Failed("item-not-found")), Authenticated("PLAIN", None)]
-    assert session.stream.state is State.AUTHENTICATED
-    assert b"<bind " in session.does(session.stream.bind(100.0))
-
-
-def test_nothing_is_bound_either_where_an_old_session_cannot_be_asked_for() -> None:
-    session = Session.of(resume=Resume("some-id", 7), bind=False)
-    session.hears(HEADER + features(OFFER))
-    session.hears(SUCCESS)
-    assert session.hears(HEADER + features(BIND_OFFER)) == b""
-    assert session.stream.state is State.AUTHENTICATED
-
-
 def test_closing_in_peace_still_hears_the_last_words() -> None:
     session = Session.ready()
     assert session.does(session.stream.close(10.0)) == CLOSING and session.stream.close(10.0) == []
