@@ -38,6 +38,7 @@ from benchmarks.parts.chat_logins import login_report, login_rounds, login_users
 from benchmarks.parts.chat_memory import memory
 from benchmarks.parts.chat_places import PORT, Place, Setting, haproxy, has_haproxy, proxy, sink
 from benchmarks.parts.chat_stanzas import STANZA_USERS, stanza_report, stanza_rounds
+from tests.interop.chat_house import MEMORY
 from tests.interop.chat_servers import XMPP_PORT, chat_server
 from tests.interop.machine import exclusive, what_is_missing
 
@@ -67,7 +68,8 @@ async def run(options: argparse.Namespace) -> None:
     parts = options.only.split(",")
     print(f"load average {os.getloadavg()[0]:.1f} at the beginning; medians of {options.rounds} rounds", flush=True)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        # Prosody archives each message: on a disk that takes it tens of milliseconds, and the load seems stuck.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)))
         if "stanzas" in parts or "logins" in parts:
             await compare(folder, parts, options)
         if "memory" in parts:

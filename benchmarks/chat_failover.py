@@ -1,7 +1,8 @@
 """How long the failure of a chat server is felt, and how fast many sessions are at the next one.
 
     sudo python benchmarks/chat_failover.py [--rounds 20] [--sets prosody,ejabberd,mixed]
-                                          [--sessions 100,1000] [--standby hot,warm,cold]
+                                          [--sessions 100,1000] [--servers prosody,ejabberd,embedded]
+                                          [--standby hot,warm,cold]
 
 Ten slixmpp clients of eight users, all in one room, with carbons, say 40 words a second, one to one with receipts and
 every fifth to the room, while the active server is killed (SIGKILL), frozen (SIGSTOP) or stopped (SIGTERM); in the same
@@ -9,8 +10,10 @@ moment each of them says one more. The figures are the longest waits of any word
 1 s after it until its last listener had it, one to one and in the room. Faults are words lost, doubled, out of order or
 heard by the wrong one, receipts missing or doubled, presence told for no reason, and clients disconnected.
 
-Then as many sessions as --sessions says, all idle, at a Prosody that is killed: the time from the verdict on it until
-the last one is settled at the next, where each was kept ready (hot), was logged in (warm) or was not known (cold).
+Then as many sessions as --sessions says, all idle, at a server that is killed, twice: the time from the verdict on it
+until the last one is settled at the next, where each was kept ready (hot), was logged in (warm) or was not known
+(cold), and how much CPU time the proxy took from the kill until then. The embedded server is this package's own; all
+its users have each other as contacts, so there nobody says that it is there, but everybody wants carbons.
 Default health checks; servers keep their files in memory. Needs what
 tests/interop/setup.sh installs.
 """
@@ -18,6 +21,7 @@ tests/interop/setup.sh installs.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import statistics
 import sys
@@ -27,7 +31,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.parts.chatters import Chatters
+from benchmarks.parts.chatters import Chatters, Refused
+from benchmarks.parts.processes import cpu_seconds
 from tests.interop.chat_house import House, Plan, chat_house
 from tests.interop.chat_proxy import ChatSetting
 from tests.interop.chatting import Account, Chatting
@@ -47,7 +52,8 @@ USERS, SECOND, PERIOD = 8, 2, 0.250
 BEFORE, AFTER = 0.5, 1.0
 HEADINGS = f"{'rounds':>7}{'median':>9}{'target':>8}{'worst':>9}{'in room':>9}{'worst':>9}{'words':>8}  faults"
 AT_ONCE = 10  # log in
-READY_SECONDS = 2.0  # the last reserves are counted as soon as they connect
+READY_SECONDS = 120.0  # a reserve for each of 1,000 sessions, on a crowded machine
+REST_SECONDS = 2.0  # the last reserves are counted as soon as they connect
 # Sessions, hot -> seconds from the verdict until the last one is settled.
 TARGETS = {100: 0.150, 1000: 2.0}
 
@@ -57,6 +63,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20, help="of each kind of failure")
     parser.add_argument("--sets", default=",".join(SETS), help="which servers")
     parser.add_argument("--sessions", default="100,1000", help="how many move at once; empty: none")
+    parser.add_argument("--servers", default="prosody", help="that so many are at")
     parser.add_argument("--standby", default="hot,warm,cold", help="how those that move are prepared")
     options = parser.parse_args()
     missing = what_is_missing()
@@ -68,8 +75,9 @@ def main() -> int:
         for name in filter(None, options.sets.split(",")):
             felt(name, options.rounds)
         for count in filter(None, options.sessions.split(",")):
-            for standby in options.standby.split(","):
-                storm(int(count), standby)
+            for family in options.servers.split(","):
+                for standby in options.standby.split(","):
+                    storm(int(count), family, standby)
     return 0
 
 
@@ -128,36 +136,49 @@ def one_round(house: House, company: list[Talker], failure: str) -> tuple[tuple[
 # -- how fast many move -------------------------------------------------------------------------------------
 
 
-def storm(count: int, standby: str) -> None:
+def storm(count: int, family: str, standby: str) -> None:
     """So many sessions at once, twice: to the other server, and back."""
     setting = ChatSetting(users=count, standby=standby, lines=(f"limits: {{max_chats: {2 * count}}}",))
-    plan = Plan(families=("prosody", "prosody"), users=count, contacts=False, setting=setting)
+    plan = Plan(families=(family, family), users=count, contacts=False, setting=setting)
     with chat_house(plan) as house, Chatters(house.proxy.address) as chatters:
         began = time.monotonic()
         for first in range(0, count, AT_ONCE):
-            chatters.log_in(*range(1001 + first, 1001 + min(first + AT_ONCE, count)))
+            users = range(1001 + first, 1001 + min(first + AT_ONCE, count))
+            try:
+                chatters.log_in(*users, available=family != "embedded")
+            except Refused as error:
+                raise SystemExit(f"{error}\n{house.proxy.story()}") from None
             progress(f"{first} of {count} sessions")
         logged_in = time.monotonic() - began
         for _ in range(2):
-            record = moved(house, count)
+            record, cpu = moved(house, count)
             back, detected = record["settled_after"], record["detected_after"]
             target = TARGETS.get(count) if standby == "hot" else None
             aim = "" if target is None else f" (target {target * 1000:.0f})"
             progress("")
             told = f"back {back * 1000:.0f} ms{aim} after the verdict, which took {detected * 1000:.0f} ms"
-            cost = f"logging in took {logged_in / count * 1000:.1f} ms each"
-            print(f"{count} sessions, {standby}: {told}; {chatters.lost} clients disconnected; {cost}", flush=True)
-            house.restore()
+            cost = f"logging in took {logged_in / count * 1000:.1f} ms each, {len(chatters.again)} had to try again"
+            load = f"proxy {cpu * 1000:.0f} ms of CPU, load {os.getloadavg()[0]:.1f}"
+            print(
+                f"{count} sessions, {family}, {standby}: {told}, {load}; {chatters.lost} disconnected; {cost}",
+                flush=True,
+            )
+            house.restore(READY_SECONDS)
+        for text, times in Counter(chatters.again).items():
+            print(f"  {times} x {text}")
 
 
-def moved(house: House, count: int) -> Status:
-    """Kill the active server; the record of what followed, once it is over."""
+def moved(house: House, count: int) -> tuple[Status, float]:
+    """Kill the active server; the record of what followed, once it is over, and the proxy's CPU seconds by then."""
+    assert house.proxy.process is not None
+    process = house.proxy.process.group
     active = house.active()
-    before = len(house.proxy.wait_ready(active.name, seconds=120.0)["chat_failovers"])
-    time.sleep(READY_SECONDS)
+    before = len(house.proxy.wait_ready(active.name, READY_SECONDS)["chat_failovers"])
+    time.sleep(REST_SECONDS)
+    used = cpu_seconds(process)
     active.kill()
     record: Status = house.proxy.wait(lambda now: settled(now, count, before), seconds=60.0)["chat_failovers"][-1]
-    return record
+    return record, cpu_seconds(process) - used
 
 
 def settled(status: Status, count: int, before: int) -> bool:

@@ -34,7 +34,7 @@ class Login:
     known_features: frozenset[str] = frozenset()
     bind: bool = True  # False stops once authenticated, for a connection kept in advance, until `bind` is called
     management: bool = True  # enable XEP-0198 with resumption, where it is offered
-    resume: Resume | None = None  # try this first; bind where it fails
+    resume: Resume | None = None  # try this first, whether bound next or not; `bind` holds where it fails
     opening: tuple[bytes, ...] = ()  # stanzas sent right behind <enable/>, in the same write; counted by XEP-0198
     seconds: float = 10.0  # from `connected` to Ready or Authenticated, and again from `bind`
     max_stanza_bytes: int = MAX_STANZA_BYTES

@@ -221,7 +221,8 @@ class ClientStream:
                 return self._before_login(features) if self.state is State.HEADER else []
             case State.RESTARTED:
                 self.features = features.namespaces
-                return self._begin_session(b"") if self.login.bind else [self._authenticated()]
+                login = self.login
+                return self._begin_session(b"") if login.bind or login.resume else [self._authenticated()]
             case _:
                 self.features = features.namespaces  # of a session begun already
                 return []
@@ -309,7 +310,7 @@ class ClientStream:
         if self.login.resume is None:
             return self._bind(opening)
         if MANAGEMENT not in self.features:
-            return [ResumeFailed(Failed(StanzaCondition.FEATURE_NOT_IMPLEMENTED)), *self._bind(opening)]
+            return self._not_resumed(Failed(StanzaCondition.FEATURE_NOT_IMPLEMENTED), opening)
         self._enter(State.RESUMING, self._deadline)
         return [Write(opening + self.login.resume.encode())]
 
@@ -324,9 +325,14 @@ class ClientStream:
     def _resumption(self, nonza: Stanza) -> list[ClientOutput]:
         resumed = Resume.of(nonza.attributes) if nonza.name == "resumed" else None
         if resumed is None:
-            return [ResumeFailed(Failed.of(nonza.element())), *self._bind(b"")]
+            return self._not_resumed(Failed.of(nonza.element()), b"")
         self._enter(State.READY, None)
         return [Resumed(resumed.previd, resumed.h)]
+
+    def _not_resumed(self, failed: Failed, opening: bytes) -> list[ClientOutput]:
+        """Bind instead, unless that was not wanted yet."""
+        self.login = replace(self.login, resume=None)
+        return [ResumeFailed(failed), *(self._bind(opening) if self.login.bind else [self._authenticated()])]
 
     def _bind_answered(self, answer: Stanza) -> list[ClientOutput]:
         jid = bound_jid(answer)

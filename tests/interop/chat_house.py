@@ -55,11 +55,11 @@ class House:
                 talker.enter(room, talker.full.partition("@")[0] + talker.full.rpartition("/")[2])
         return talkers
 
-    def restore(self) -> None:
+    def restore(self, seconds: float = 15.0) -> None:
         """Every server runs, and every session is settled and has its reserve."""
         for server in self.servers:
             server.ensure()
-        self.proxy.wait_ready(self.proxy.status()["chat_active"])
+        self.proxy.wait_ready(self.proxy.status()["chat_active"], seconds)
 
 
 @contextmanager

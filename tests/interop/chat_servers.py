@@ -1,6 +1,8 @@
-"""The real chat servers that tests put behind the proxy: Prosody and ejabberd, started from backends/."""
+"""Chat servers that tests put behind the proxy: Prosody and ejabberd, started from backends/, and the embedded one."""
 
+import json
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tests.interop.processes import Process, ProcessError
-from tests.interop.servers import REPOSITORY
+from tests.interop.servers import REPOSITORY, password
 
 XMPP_PORT, DIRECT_TLS_PORT = 5222, 5223
 READY_SECONDS = 30.0  # 1.5 s is usual for Prosody, 2.5 s for ejabberd
@@ -74,7 +76,11 @@ def chat_server(
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> ChatServer:
     """A server that is not started yet. `folder` must exist and stay as long as the server.
-    `more` are settings of its `run`."""
+    `more` are settings of its `run`. All users of an `embedded` one have each other as contacts."""
+    if family == "embedded":
+        argv = _embedded(ADDRESSES[name], folder, users)
+        process = Process(f"{family} {name}", argv, folder / "output")
+        return ChatServer(name=name, family=family, address=ADDRESSES[name], process=process)
     environment = {
         "HAPROXY_VOIP_RUN": str(folder),
         "USERS": str(users),
@@ -84,6 +90,14 @@ def chat_server(
     argv = [str(REPOSITORY / f"backends/{family}/run"), name, ADDRESSES[name]]
     process = Process(f"{family} {name}", argv, folder / "output", environment)
     return ChatServer(name=name, family=family, address=ADDRESSES[name], process=process)
+
+
+def _embedded(address: str, folder: Path, users: int) -> list[str]:
+    """The command line of this package's own server."""
+    passwords = folder / "passwords.json"
+    passwords.write_text(json.dumps({str(user): password(str(user)) for user in range(1001, 1001 + users)}))
+    argv = [sys.executable, "-m", "haproxy_voip.embedded.chat_process", "--domain", DOMAIN]
+    return [*argv, "--passwords", str(passwords), "--listen", f"tcp:{address}:{XMPP_PORT}"]
 
 
 def opens_streams(address: str, seconds: float = 1.0) -> bool:

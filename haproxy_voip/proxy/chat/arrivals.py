@@ -317,7 +317,14 @@ class Arrivals:
         if not muc.is_history(stanza):
             room.last_at = now
             return new
-        return new and not (before and self._quiet)
+        return new and not (self._quiet and (before or self._too_early(stanza, room)))
+
+    def _too_early(self, stanza: Stanza, room: Room) -> bool:
+        """Whether one of ours said this before the client came in, which history is asked for so generously that it may
+        reach back to."""
+        author = self._shared.sessions.sender(stanza.from_ or "")
+        said_at = None if author is None else author.traffic.outgoing.said_at(key_of(stanza, room.address))
+        return said_at is not None and said_at < room.entered_at
 
     # -- iqs ----------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from haproxy_voip.configuration.model import Config
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.deadlines import Deadlines
 from haproxy_voip.proxy.backends import Backends, Judgement
+from haproxy_voip.proxy.chat.patience import Patience
 from haproxy_voip.proxy.chat_facts import DeepProbeFailed
 from haproxy_voip.proxy.effects import ProbeDeeply, ProbeStream, Service
 from haproxy_voip.proxy.events import DeepProbeDone
@@ -44,6 +45,7 @@ class ChatBackends(Backends):
         self.ask_session: AskSession = lambda backend, number: None
         self._deep = {name: DeepCheck(name, timing) for name, timing in _deep_timings(config).items()}
         self._deep_alarms: Deadlines[DeepCheck] = Deadlines()
+        self._patience = {name: Patience(detector.timing) for name, detector in self.detectors.items()}
 
     def _names(self, config: Config) -> list[str]:
         return list(config.xmpp_endpoints)
@@ -57,10 +59,13 @@ class ChatBackends(Backends):
         for name, timing in _deep_timings(config).items():
             deep = self._deep.setdefault(name, DeepCheck(name, timing))
             deep.retime(timing)
-        return super().reconfigure(config, now)
+        outputs = super().reconfigure(config, now)
+        self._patience = {name: Patience(detector.timing) for name, detector in self.detectors.items()}
+        return outputs
 
     def drop(self, backend: str) -> list[Output]:
         """Nothing is left of one that was removed."""
+        self._patience.pop(backend, None)
         deep = self._deep.pop(backend, None)
         if deep is not None:
             self._deep_alarms.set(deep, None)
@@ -120,8 +125,15 @@ class ChatBackends(Backends):
             outputs += super()._judged(detector, [BackendUp(deep.name)], now)
         return outputs
 
+    def refused(self, backend: str, now: float) -> list[Judgement]:
+        """Nobody listens there."""
+        if backend in self._patience:
+            self._patience[backend].gone()
+        return super().refused(backend, now)
+
     def _judged(self, detector: Detector, judged: list[DetectorOutput], now: float) -> list[Judgement]:
         """A backend that is there is asked more deeply; what that said last goes on until it says otherwise."""
+        self._bear(detector, judged, now)
         deep = self._deep.get(detector.name)
         if deep is None or not judged:
             return super()._judged(detector, judged, now)
@@ -133,6 +145,18 @@ class ChatBackends(Backends):
         self._deep_alarms.set(deep, deep.deadline)
         held = [output for output in judged if not (deep.failing and isinstance(output, BackendUp))]
         return super()._judged(detector, held, now)
+
+    def _bear(self, detector: Detector, judged: list[DetectorOutput], now: float) -> None:
+        """With the silence of one that was taken for dead by mistake, from now on or no longer."""
+        patience = self._patience[detector.name]
+        changed = patience.calmed(now)
+        for output in judged:
+            if isinstance(output, BackendUp):
+                changed = patience.up(now) or changed
+            elif isinstance(output, BackendDown):
+                patience.down(output.signal, now)
+        if changed:
+            detector.retime(patience.due_timing)
 
     def shuts_down(self, backend: str, now: float) -> list[Judgement]:
         """It told a client of ours so."""

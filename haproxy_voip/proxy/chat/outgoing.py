@@ -101,6 +101,10 @@ class Outgoing:
                 return True
         return False
 
+    def said_at(self, key: Key) -> float | None:
+        """When the client said this last; None when that is not remembered any more."""
+        return max((entry.at for entry in self._by_key.get(key, ())), default=None)
+
     def answered(self, id: str, peer: str) -> Entry | None:
         """An answer came: the request; None when there is none, or it was answered before."""
         entry = self._asked.get((id, peer))

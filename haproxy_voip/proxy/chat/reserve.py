@@ -52,7 +52,7 @@ class Reserve:
 
     def keep(self, backend: str | None, now: float) -> list[Output]:
         """Have what is configured there; None: nowhere."""
-        wanted = backend is not None and (self._shared.settings(backend).standby != "cold" or backend in self.left)
+        wanted = backend is not None and (self._shared.settings(backend).standby != "cold" or self._may_visit(backend))
         target = backend if wanted else None
         if target == self._target:
             return []
@@ -63,8 +63,10 @@ class Reserve:
     def log_in(self, backend: str, now: float) -> list[Output]:
         """Its turn has come (`Line`)."""
         earlier = self.left.get(backend)
-        hot = self._shared.settings(backend).standby == "hot" or earlier is not None
+        hot = self._shared.settings(backend).standby == "hot"
         resume = None if earlier is None else earlier.resume
+        # Not hot: where the old session is no more, nothing is bound. A member of a cluster would throw out the one
+        # that carries the client.
         login = self._session.login(backend, bind=hot, resume=resume, now=now)
         self.leg, self._visiting = BackendLeg(self._shared, self, backend, login), False
         self.leg.earlier = earlier
@@ -123,6 +125,11 @@ class Reserve:
         """Try again."""
         return [] if self.leg is not None or self._target is None else self._queue(now)
 
+    def _may_visit(self, backend: str) -> bool:
+        """Whether an old session is there that may have something for the client."""
+        earlier = self.left.get(backend)
+        return earlier is not None and earlier.resume is not None
+
     def _try_later(self, now: float) -> None:
         self._shared.alarms.set(self, now + self._pause)
         self._pause = min(2 * self._pause, RETRY_LAST)
@@ -138,7 +145,14 @@ class Reserve:
     def leg_authenticated(self, leg: BackendLeg, event: Authenticated, now: float) -> list[Output]:
         """Warm, if that is all that is wanted."""
         self._session.logged_in(leg, event)
-        return [] if leg.stream.login.bind else self._shared.lines[leg.backend].took(self, now)
+        if not leg.authenticated:
+            return []  # it is bound next, or the old session is asked for
+        self.left.pop(leg.backend, None)
+        outputs = self._shared.lines[leg.backend].took(self, now)
+        if self._shared.settings(leg.backend).standby == "cold":  # it was for the old session, which is no more
+            self.leg = self._target = None
+            outputs += self.retire(leg, now)
+        return outputs
 
     def leg_ready(self, leg: BackendLeg, event: Ready, now: float) -> list[Output]:
         """Hot. A server that names the session otherwise has another one of that name: this one is of no use."""
@@ -177,8 +191,12 @@ class Reserve:
         if leg is not self.leg or not self._visiting:
             return outputs
         self._visiting = False
-        self.leg = self._target = None
-        return [*outputs, *self.retire(leg, now)]
+        self.leg = None
+        outputs += self.retire(leg, now)
+        if self._shared.settings(leg.backend).standby == "warm":
+            return [*outputs, *self._queue(now)]
+        self._target = None
+        return outputs
 
     def leg_lost(self, leg: BackendLeg, error: StreamError | None, reason: str, now: float) -> list[Output]:
         """Gone."""

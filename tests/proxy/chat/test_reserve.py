@@ -69,3 +69,32 @@ def test_a_client_that_leaves_leaves_it_too() -> None:
     alice.send("</stream:stream>")
     stage.run(1.0)
     assert stage.beta.sessions == {} and stage.chat.shared.legs == {}
+
+
+def test_a_server_that_was_frozen_is_ready_again_once_it_was_asked_what_it_had() -> None:
+    stage = Stage(config("warm"))
+    alice = stage.client("alice")
+    stage.freeze("alpha")
+    stage.run(2.0)
+    stage.thaw("alpha")
+    stage.run(5.0)
+    leg = stage.session(alice).residence.reserve.leg
+    assert leg is not None and leg.backend == "alpha" and leg.authenticated
+    assert alice.jid not in stage.alpha.sessions
+
+
+@pytest.mark.parametrize("standby", ["warm", "cold"])
+def test_nothing_is_bound_where_the_old_session_is_no_more(standby: str) -> None:
+    """In a cluster that would throw out the one at the next server."""
+    stage = Stage(config(standby))
+    alice = stage.client("alice")
+    stage.freeze("alpha")
+    stage.run(2.0)
+    stage.alpha.sessions.clear()
+    bound = []
+    stage.alpha.bind = lambda link, resource, now: bound.append(resource)  # type: ignore[method-assign,assignment]
+    stage.thaw("alpha")
+    stage.run(5.0)
+    assert bound == [] and not alice.ended
+    leg = stage.session(alice).residence.reserve.leg
+    assert leg is None if standby == "cold" else leg is not None and leg.authenticated

@@ -116,6 +116,22 @@ def test_what_was_said_in_the_room_before_is_not_heard_again_from_its_history() 
     assert alice.said() == ["old news", "you missed this"]
 
 
+def test_what_was_said_before_a_client_came_in_is_not_told_it_by_the_next_room() -> None:
+    stage = Stage()
+    room, [bob] = in_a_room(stage, "bob")
+    bob.say(room, "before your time", kind="groupchat")
+    said = list(stage.alpha.rooms.by_address[room].history)
+    stage.alpha.rooms.by_address[room].history.clear()  # alice asks for none
+    stage.run(0.1)
+    alice = stage.client("alice")
+    alice.send(f"<presence to='{room}/alice'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+    stage.settle()
+    stage.beta.rooms.room(room).history += said
+    stage.kill("alpha")
+    stage.run(10.0)
+    assert alice.said() == bob.said() == []
+
+
 def test_whoever_is_not_let_in_again_is_told_that_it_is_out() -> None:
     stage = Stage()
     room, [alice] = in_a_room(stage, "alice")
