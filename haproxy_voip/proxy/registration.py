@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from haproxy_voip.proxy.challenges import Challenges
 from haproxy_voip.proxy.facts import RegistrationRefused
@@ -168,17 +169,13 @@ class Registration:
         network = self._shared.network
         flow = network.to_backend(self._line.backend)
         self._cseq += 1
-        address = f"<sip:{self.binding.aor}@{self._shared.config.proxy.domain}>"
-        headers = [
-            header("Max-Forwards", "70"),
-            header("From", f"{address};tag={self._shared.chance.token()}"),
-            header("To", address),
-            header("Call-ID", self._call_id),
-            header("CSeq", f"{self._cseq} REGISTER"),
-            header("Contact", network.contact(self.binding.key, flow)),
-            header("Expires", str(expires)),
-        ]
-        return Request("REGISTER", network.uri(self._line.backend), headers)
+        wanted = Wanted(
+            uri=network.uri(self._line.backend),
+            address=f"sip:{self.binding.aor}@{self._shared.config.proxy.domain}",
+            contact=network.contact(self.binding.key, flow),
+            expires=expires,
+        )
+        return register(wanted, self._call_id, self._cseq, self._shared.chance.token())
 
     # -- what the backend says ----------------------------------------------------------------------
 
@@ -259,6 +256,31 @@ class Registration:
         """Nothing more is to be waited for."""
         callers, self._callers = self._callers, []
         return [output for caller in callers for output in caller.go_on(now)]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a REGISTER of ours asks for."""
+
+    uri: str  # of the registrar
+    address: str  # of record, a SIP URI
+    contact: str  # as in a header
+    expires: int  # seconds; 0 takes it back
+
+
+def register(wanted: Wanted, call_id: str, cseq: int, tag: str) -> Request:
+    """One that asks for this, not sent yet."""
+    address = f"<{wanted.address}>"
+    headers = [
+        header("Max-Forwards", "70"),
+        header("From", f"{address};tag={tag}"),
+        header("To", address),
+        header("Call-ID", call_id),
+        header("CSeq", f"{cseq} REGISTER"),
+        header("Contact", wanted.contact),
+        header("Expires", str(wanted.expires)),
+    ]
+    return Request("REGISTER", wanted.uri, headers)
 
 
 def granted_to(response: Response, ours: Callable[[Uri], bool], asked: int) -> float:

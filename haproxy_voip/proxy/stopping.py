@@ -74,7 +74,9 @@ class Stopping:
 
     def seconds_left(self, now: float) -> float | None:
         """Until calls are hung up; None: the proxy is not to end."""
-        return None if self.step is Step.RUNNING else max(self._until - now, 0.0) if self.step is Step.WAITING else 0.0
+        if self.step is Step.RUNNING:
+            return None
+        return max(self._until - now, 0.0) if self.step is Step.WAITING else 0.0
 
     def wake(self, now: float) -> list[Output]:
         """Look whether the next step's time has come."""
@@ -98,9 +100,9 @@ class Stopping:
     def _end_calls(self, now: float) -> list[Output]:
         self.step, self._until = Step.HANGING_UP, now + BYE_SECONDS
         self._shared.alarms.set(self, now + LOOK_SECONDS)
-        calls = self._calls.all
-        spared = [call for call in calls if call.answered and self._word.media_stay]
-        ended = [call for call in calls if call not in set(spared)]
+        calls, stay = self._calls.all, self._word.media_stay
+        spared = [call for call in calls if stay and call.answered]
+        ended = [call for call in calls if not (stay and call.answered)]
         outputs = [output for call in ended for output in apart(_hang_up, call, now)]
         if ended:
             outputs.append(CallsCut(len(ended)))

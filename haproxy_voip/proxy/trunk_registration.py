@@ -19,14 +19,16 @@ from haproxy_voip.proxy.registration import (
     OVERLOADED,
     REFRESH_BETWEEN,
     REFRESH_MIN,
+    Wanted,
     granted_to,
     min_expires,
+    register,
     retry_after,
 )
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.trunk_facts import TrunkRegistered, TrunkRegistrationFailed
 from haproxy_voip.proxy.trunks import Trunk, Trunks
-from haproxy_voip.sip.message import Request, Response, header
+from haproxy_voip.sip.message import Request, Response
 from haproxy_voip.sip.transactions import ClientTransaction
 from haproxy_voip.sip.uri import escape_user
 
@@ -112,17 +114,13 @@ class TrunkRegistration:
         network = self._shared.network
         user = escape_user(self._account.user)
         self._cseq += 1
-        address = f"<sip:{user}@{self._host}>"
-        headers = [
-            header("Max-Forwards", "70"),
-            header("From", f"{address};tag={self._shared.chance.token()}"),
-            header("To", address),
-            header("Call-ID", self._call_id),
-            header("CSeq", f"{self._cseq} REGISTER"),
-            header("Contact", network.contact(user, network.to_backend(self._name))),
-            header("Expires", str(expires)),
-        ]
-        return Request("REGISTER", self._uri, headers)
+        wanted = Wanted(
+            uri=self._uri,
+            address=f"sip:{user}@{self._host}",
+            contact=network.contact(user, network.to_backend(self._name)),
+            expires=expires,
+        )
+        return register(wanted, self._call_id, self._cseq, self._shared.chance.token())
 
     def _send(self, request: Request, flow: Flow, now: float) -> list[Output]:
         self._transaction, outputs = self._shared.ask(request, flow, self, now)

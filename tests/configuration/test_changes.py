@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,12 +31,12 @@ def at(text: str) -> Endpoint:
     return Endpoint.parse(text)
 
 
-def sip(*listen: str, **more: object) -> ProxyConfig:
-    return ProxyConfig(domain="voip.example", sip=SipConfig(listen=tuple(map(at, listen))), **more)  # type: ignore[arg-type]
+def sip(*listen: str, **more: Any) -> ProxyConfig:
+    return ProxyConfig(domain="voip.example", sip=SipConfig(listen=tuple(map(at, listen))), **more)
 
 
-def server(name: str, place: str, **more: object) -> BackendConfig:
-    return BackendConfig(name=name, sip=at(place), **more)  # type: ignore[arg-type]
+def server(name: str, place: str, **more: Any) -> BackendConfig:
+    return BackendConfig(name=name, sip=at(place), **more)
 
 
 ALPHA, BETA = server("alpha", "udp:192.0.2.11:5060"), server("beta", "udp:192.0.2.12:5060")
@@ -44,8 +45,8 @@ RUNNING = Config(proxy=sip("udp:192.0.2.10:5060"), users=Path("users.yaml"), bac
 NOBODY = Departing()
 
 
-def planned(departing: Departing = NOBODY, running: Config = RUNNING, **changes: object) -> Plan:
-    return plan(running, replace(running, **changes), departing)  # type: ignore[arg-type]
+def planned(departing: Departing = NOBODY, running: Config = RUNNING, **changes: Any) -> Plan:
+    return plan(running, replace(running, **changes), departing)
 
 
 def said(made: Plan) -> list[str]:

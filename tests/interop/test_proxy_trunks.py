@@ -7,6 +7,7 @@ name that the servers know: chan_sip would take the caller for that user.
 import dataclasses
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -76,7 +77,11 @@ def at_rest(office: Office, *others: Asterisk) -> None:
     """Nobody believes in a call any more."""
     office.proxy.wait(lambda status: status["calls"] == 0 and status["trunks"][0]["calls"] == 0, 5.0)
     for server in others:
-        wait_until(lambda: server.console("core show channels count").startswith("0 "), 5.0, f"calls at {server.name}")  # noqa: B023
+        wait_until(partial(rests, server), 5.0, f"calls at {server.name}")
+
+
+def rests(server: Asterisk) -> bool:
+    return server.console("core show channels count").startswith("0 ")
 
 
 def test_the_proxy_registers_at_the_carrier_and_unregisters_when_it_is_stopped(
