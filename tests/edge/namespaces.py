@@ -21,10 +21,12 @@ def ip(*words: str) -> None:
 
 @contextmanager
 def namespaces(*names: str) -> Iterator[None]:
-    """Make them; everything in them goes with them."""
+    """Make them; everything in them goes with them. What a killed run left under a name is taken away."""
     made = []
     try:
         for name in names:
+            if (RUN / name).exists():
+                ip("netns", "del", name)
             ip("netns", "add", name)
             made.append(name)
             ip("-n", name, "link", "set", "lo", "up")

@@ -5,15 +5,14 @@ or proxy under test must listen; the phone's side has PHONE_SIDE. Phones sit beh
 """
 
 import json
-import os
 import socket
 import struct
-import subprocess
 import wave
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.interop.audio import RATE, read_wav, tone
+from tests.interop.network import ip
 from tests.interop.processes import Process, ProcessError, wait_until
 from tests.interop.servers import REALM, password
 
@@ -28,39 +27,28 @@ SOUND_SECONDS = 60  # of the tone it plays into a call
 MODULES = Path("/usr/lib/baresip/modules")
 
 
-class NetworkError(Exception):
-    """The link could not be made."""
-
-
 @dataclass(slots=True)
 class PhoneNetwork:
     """A network namespace and a veth pair into it."""
 
-    name: str = field(default_factory=lambda: f"voip{os.getpid()}")  # at most 15 characters, as an interface's
+    name: str = "haproxy_voip"  # at most 15 characters, as an interface's
 
     def start(self) -> None:
-        route = _ip("-4", "route", "show", "to", "root", f"{SERVER_SIDE}/{PREFIX}").stdout
-        if any(not line.startswith("default") for line in route.splitlines()):
-            raise NetworkError(f"{SERVER_SIDE}/{PREFIX} is in use here: {route}")
-        _ip("netns", "add", self.name)
-        _ip("link", "add", self.name, "type", "veth", "peer", "name", "phone", "netns", self.name)
-        _ip("addr", "add", f"{SERVER_SIDE}/{PREFIX}", "dev", self.name)
-        _ip("link", "set", self.name, "up")
-        _ip("-n", self.name, "addr", "add", f"{PHONE_SIDE}/{PREFIX}", "dev", "phone")
-        _ip("-n", self.name, "link", "set", "phone", "up")
-        _ip("-n", self.name, "link", "set", "lo", "up")
+        """Makes both. The name outlives a run that was killed, and is taken from it."""
+        if self.name in ip("netns", "list").stdout.split():
+            ip("netns", "del", self.name)
+        ip("netns", "add", self.name)
+        ip("link", "add", self.name, "type", "veth", "peer", "name", "phone", "netns", self.name)
+        ip("addr", "add", f"{SERVER_SIDE}/{PREFIX}", "dev", self.name)
+        ip("link", "set", self.name, "up")
+        ip("-n", self.name, "addr", "add", f"{PHONE_SIDE}/{PREFIX}", "dev", "phone")
+        ip("-n", self.name, "link", "set", "phone", "up")
+        ip("-n", self.name, "link", "set", "lo", "up")
 
     def stop(self) -> None:
         """Takes the pair away with the namespace. Nothing may run in it any more."""
-        _ip("link", "del", self.name)
-        _ip("netns", "del", self.name)
-
-
-def _ip(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, timeout=10, check=False)
-    if done.returncode != 0:
-        raise NetworkError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
-    return done
+        ip("link", "del", self.name)
+        ip("netns", "del", self.name)
 
 
 def _response(control: socket.socket) -> str:

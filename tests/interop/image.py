@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.interop.network import outside
 from tests.interop.processes import Process
 from tests.interop.servers import CACHE
 
@@ -59,7 +60,7 @@ class Builder:
         # For the Python of the base, not for ours.
         how = ["--quiet", "--only-binary=:all:", "--python-version=3.11", "--dest", str(wheels)]
         argv = [sys.executable, "-m", "pip", "download", *how, *wanted]
-        subprocess.run(argv, check=True, timeout=BUILD_SECONDS)
+        subprocess.run(outside(argv), check=True, timeout=BUILD_SECONDS)
         return wheels
 
     def _do(self, *words: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether this machine has what is needed, and the promise that one run at a time uses the servers' addresses."""
+"""Whether this machine has what is needed, and the promise that one run at a time has it."""
 
 import fcntl
 import os
@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from haproxy_voip.edge.kernel_relay import FOLDER, KernelRelay
-from tests.interop import servers
+from tests.interop import network, servers
 from tests.interop.processes import stop_all
 
 OURS = re.compile(r"_proxy\d+_control_sock_[0-9a-f]+$")  # edge/media_start.py
 LOCK = Path("/run/lock/haproxy_voip_interop")
 LOCK_SECONDS = 100.0  # for another run on this machine to end; less than a test's time limit
-TOOLS = ("sipp", "sipsak", "svwar", "svcrack", "baresip", "kamailio", "kamcmd", "unshare", "setpriv", "ip")
+TOOLS = ("sipp", "sipsak", "svwar", "svcrack", "baresip", "kamailio", "kamcmd", "unshare", "setpriv", "ip", "nsenter")
 CHAT_TOOLS = ("prosody", "ejabberdctl", "profanity", "script")
 
 
 class Busy(Exception):
-    """Another run uses the addresses."""
+    """Another run goes on."""
 
 
 def what_is_missing() -> str | None:
@@ -36,7 +36,10 @@ def what_is_missing() -> str | None:
 
 @contextmanager
 def exclusive() -> Iterator[None]:
-    """Nobody else on this machine uses the addresses until the end. Raises Busy."""
+    """Nobody else on this machine has servers and relays like ours until the end. Raises Busy, NetworkError.
+
+    We have a network of our own from then on, also after the end.
+    """
     with LOCK.open("w") as lock:
         until = time.monotonic() + LOCK_SECONDS
         while True:
@@ -48,6 +51,7 @@ def exclusive() -> Iterator[None]:
                     raise Busy(f"another run has held {LOCK} for {LOCK_SECONDS} s") from None
                 time.sleep(0.2)
         clear_relays()
+        network.leave()
         try:
             yield
         finally:
