@@ -147,6 +147,9 @@ class Baresip:
             "audio_alert aubridge,nobody\n"
             f"snd_path {self.folder / 'record'}\n"
             f"module_path {MODULES}\n"
+            # Asterisk begins a stream anew now and then, with another SSRC, when it joins two calls. The jitter buffer
+            # of baresip 1.0 compares with the numbers of before, and may take all that comes for late.
+            "jitter_buffer_delay 0-0\n"
             + "".join(f"module {name}.so\n" for name in modules)
             + "module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n"
             + f"ctrl_tcp_listen {PHONE_SIDE}:{self._control_port}\n"
