@@ -15,25 +15,45 @@ SIOCETHTOOL, ETHTOOL_STXCSUM = 0x8946, 0x17
 RUN = Path("/run/netns")
 
 
+class NetworkError(Exception):
+    """What was asked of the network could not be done."""
+
+
 def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=20)
+    """What the tool of this name does. Raises NetworkError."""
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=20, check=False)
+    if done.returncode != 0:
+        raise NetworkError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+def anew(name: str) -> None:
+    """Make one. What a killed run left under that name is taken away."""
+    if (RUN / name).exists():
+        ip("netns", "del", name)
+    ip("netns", "add", name)
+    ip("-n", name, "link", "set", "lo", "up")
 
 
 @contextmanager
 def namespaces(*names: str) -> Iterator[None]:
-    """Make them; everything in them goes with them. What a killed run left under a name is taken away."""
+    """Make them; everything in them goes with them."""
     made = []
     try:
         for name in names:
-            if (RUN / name).exists():
-                ip("netns", "del", name)
-            ip("netns", "add", name)
+            anew(name)
             made.append(name)
-            ip("-n", name, "link", "set", "lo", "up")
         yield
     finally:
         for name in made:
             ip("netns", "del", name)
+
+
+def unshare() -> None:
+    """Take this thread, and what it starts from now on, to a new one without a name. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    ip("link", "set", "lo", "up")
 
 
 @contextmanager

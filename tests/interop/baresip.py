@@ -11,8 +11,8 @@ import wave
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.edge.namespaces import anew, ip
 from tests.interop.audio import RATE, read_wav, tone
-from tests.interop.network import ip
 from tests.interop.processes import Process, ProcessError, wait_until
 from tests.interop.servers import REALM, password
 
@@ -34,16 +34,13 @@ class PhoneNetwork:
     name: str = "haproxy_voip"  # at most 15 characters, as an interface's
 
     def start(self) -> None:
-        """Makes both. The name outlives a run that was killed, and is taken from it."""
-        if self.name in ip("netns", "list").stdout.split():
-            ip("netns", "del", self.name)
-        ip("netns", "add", self.name)
+        """Makes both. The name is the machine's: one run at a time has it."""
+        anew(self.name)
         ip("link", "add", self.name, "type", "veth", "peer", "name", "phone", "netns", self.name)
         ip("addr", "add", f"{SERVER_SIDE}/{PREFIX}", "dev", self.name)
         ip("link", "set", self.name, "up")
         ip("-n", self.name, "addr", "add", f"{PHONE_SIDE}/{PREFIX}", "dev", "phone")
         ip("-n", self.name, "link", "set", "phone", "up")
-        ip("-n", self.name, "link", "set", "lo", "up")
 
     def stop(self) -> None:
         """Takes the pair away with the namespace. Nothing may run in it any more."""

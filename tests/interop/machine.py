@@ -59,7 +59,7 @@ def exclusive() -> Iterator[None]:
 
 
 def clear_relays() -> None:
-    """Take away what proxies of a run that was killed have left in the kernel: it would eat packets of this run."""
+    """Take away what proxies of a run that was killed have left in the kernel: nobody else does."""
     if FOLDER.is_dir():
         for pins in list(FOLDER.iterdir()):
             if OURS.search(pins.name) is not None:

@@ -20,6 +20,7 @@ CACHE = Path(os.environ.get("HAPROXY_VOIP_CACHE", "/var/cache/haproxy_voip"))
 SIP_PORT = 5060
 READY_SECONDS = 20.0  # 0.3 s is usual; a busy machine takes longer
 PROBE_SECONDS = 0.05  # between two OPTIONS while waiting
+CHANNELS_SECONDS = 10.0  # to begin or end, also after a failure
 CONSOLE_SECONDS = 10.0
 
 REALM = "voip.example"
@@ -124,15 +125,30 @@ class Asterisk(Server):
         """Running, not frozen, and without contacts and calls that the test before left behind."""
         Server.ensure(self)
         self.console("database deltree registrar contact")
-        if self.console("core show channels count").startswith("0 "):
+        if not self.channels():
             return
         self.console("channel request hangup all")
-        wait_until(lambda: self.console("core show channels count").startswith("0 "), 5.0, f"no calls at {self.name}")
+        self.wait_channels(0)
+
+    def wait_channels(self, count: int, seconds: float = CHANNELS_SECONDS) -> None:
+        """Until it has so many ends of calls. Raises ProcessError."""
+        wait_until(lambda: self.channels() == count, seconds, f"{count} channels at {self.name}")
+
+    def channels(self) -> int:
+        """How many ends of calls it has."""
+        return self._count("active channel")
 
     def calls(self) -> int:
         """How many calls it believes in (Asterisk counts a call between two users once)."""
+        return self._count("active call")
+
+    def _count(self, what: str) -> int:
+        """Among whatever else it finds worth saying. Raises ProcessError."""
         counts = self.console("core show channels count")
-        return next(int(line.split()[0]) for line in counts.splitlines() if "active call" in line)
+        for line in counts.splitlines():
+            if what in line:
+                return int(line.split()[0])
+        raise ProcessError(f"{self.name} counts no {what}: {counts!r}")
 
     def console(self, command: str) -> str:
         """What Asterisk's command line answers."""

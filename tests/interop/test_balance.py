@@ -7,7 +7,7 @@ from tests.interop.office import connect
 from tests.interop.parties import CALLEE, CALLER, THIRD
 from tests.interop.proxy import Proxy, ProxySetting
 from tests.interop.servers import Asterisk
-from tests.interop.test_survival import BEFORE, MOVED_SECONDS, no_calls, wait_channels
+from tests.interop.test_survival import BEFORE, MOVED_SECONDS, no_calls
 
 SPREAD = ProxySetting(
     terms={"alpha": "weight: 2, max_calls: 50", "beta": "slowstart: 10s"},
@@ -38,7 +38,7 @@ def test_calls_are_spread_by_weight_and_go_on_at_the_others_when_one_dies(
         call.wait_answered()
     assert loads(proxy) == {"alpha": 4, "beta": 2, "charlie": 2}
     for server, count in ((alpha, 4), (beta, 2), (charlie, 2)):
-        wait_channels(server, count)
+        server.wait_channels(count)
     assert not proxy.status()["panic"]
 
     alpha.kill()
@@ -53,8 +53,8 @@ def test_calls_are_spread_by_weight_and_go_on_at_the_others_when_one_dies(
         calls[-1].wait_answered()
     found = loads(proxy)
     assert (found["alpha"], found["beta"] + found["charlie"]) == (0, 10)
-    wait_channels(beta, found["beta"])
-    wait_channels(charlie, found["charlie"])
+    beta.wait_channels(found["beta"])
+    charlie.wait_channels(found["charlie"])
     for call in (talk, *calls):
         assert call.ended_at is None
         call.hang_up()

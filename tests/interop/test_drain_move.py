@@ -7,7 +7,7 @@ from tests.interop.conftest import StartHandset, StartProxy, StartTalk
 from tests.interop.hearing import TimedEar, missing
 from tests.interop.parties import CALLER
 from tests.interop.servers import Asterisk
-from tests.interop.test_survival import BEFORE, no_calls, unbroken, wait_channels
+from tests.interop.test_survival import BEFORE, no_calls, unbroken
 
 # Longest time between two packets, generous: machines that run tests are busy. Undisturbed it is 0.02 s.
 MOVE_GAP = 0.5
@@ -24,8 +24,8 @@ def test_two_who_talk_are_moved_without_a_packet_lost_and_the_phones_are_sent_no
     began = time.monotonic()
     rows = proxy.command("drain", "alpha", "--move")["backends"]
     assert {row["name"]: (row["moved"], row["calls"]) for row in rows} == {"alpha": (2, 0), "beta": (None, 2)}
-    wait_channels(alpha, 0)
-    wait_channels(beta, 2)
+    alpha.wait_channels(0)
+    beta.wait_channels(2)
     time.sleep(max(0.0, began + 2.0 - time.monotonic()))  # the handover is over
     after = missing(*ways)
     print(f"lost: {[later - earlier for later, earlier in zip(after, before, strict=True)]}")

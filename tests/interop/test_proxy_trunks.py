@@ -7,7 +7,6 @@ name that the servers know: chan_sip would take the caller for that user.
 import dataclasses
 import time
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 
@@ -77,11 +76,7 @@ def at_rest(office: Office, *others: Asterisk) -> None:
     """Nobody believes in a call any more."""
     office.proxy.wait(lambda status: status["calls"] == 0 and status["trunks"][0]["calls"] == 0, 5.0)
     for server in others:
-        wait_until(partial(rests, server), 5.0, f"calls at {server.name}")
-
-
-def rests(server: Asterisk) -> bool:
-    return server.console("core show channels count").startswith("0 ")
+        server.wait_channels(0)
 
 
 def test_the_proxy_registers_at_the_carrier_and_unregisters_when_it_is_stopped(
@@ -121,8 +116,7 @@ def test_calls_in_both_directions_outlive_their_server(office: Office, two: list
 
 def _carried(office: Office, server: Asterisk) -> bool:
     """Four legs, and none of them waits for anything."""
-    legs = int(server.console("core show channels count").split()[0])
-    return legs == 4 and office.proxy.text().count("carried by") >= 4
+    return server.channels() == 4 and office.proxy.text().count("carried by") >= 4
 
 
 def _hang_up(ours: Call, theirs: Call) -> None:

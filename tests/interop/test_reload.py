@@ -11,7 +11,7 @@ from tests.interop.hearing import TimedEar
 from tests.interop.processes import ProcessError
 from tests.interop.proxy import Proxy
 from tests.interop.servers import Asterisk
-from tests.interop.test_survival import no_calls, unbroken, wait_channels
+from tests.interop.test_survival import no_calls, unbroken
 
 # Longest time between two packets, generous: machines that run tests are busy. Undisturbed it is 0.02 s.
 GAP = 0.5
@@ -46,7 +46,7 @@ def test_a_call_goes_on_through_reloads_that_add_remove_and_reorder_its_backend(
     proxy.reload(beta)
     for _ in range(IN_A_ROW):
         assert "error" not in request(proxy.control, "reload", {})
-    wait_channels(alpha, 2)
+    alpha.wait_channels(2)
     time.sleep(max(0.0, began + 4.0 - time.monotonic()))
     unbroken(caller_ear, CALLEE_TONE, began, GAP)
     unbroken(callee_ear, CALLER_TONE, began, GAP)

@@ -44,19 +44,11 @@ def unbroken(ear: TimedEar, tone: float, failed_at: float, longest: float) -> No
     assert ear.faults(failed_at - BEFORE, now) == []
 
 
-def wait_channels(server: Asterisk, count: int, seconds: float = MOVED_SECONDS) -> None:
-    wait_until(lambda: channels(server) == count, seconds, f"{count} channels at {server.name}")
-
-
-def channels(server: Asterisk) -> int:
-    return int(server.console("core show channels count").split()[0])
-
-
 def no_calls(proxy: Proxy, *servers: Asterisk) -> None:
     """Nobody believes in a call any more."""
     proxy.wait(lambda status: not any(row["calls"] for row in status["backends"]), MOVED_SECONDS)
     for server in servers:
-        wait_channels(server, 0)
+        server.wait_channels(0)
 
 
 @pytest.mark.parametrize("relay", ["auto", "userspace"])
@@ -70,7 +62,7 @@ def test_two_who_talk_to_each_other_hardly_notice(
     caller, callee = start_talk(proxy, 4000)
     failed_at = fail(alpha)
     proxy.wait_active("beta", MOVED_SECONDS)
-    wait_channels(beta, 2)
+    beta.wait_channels(2)
     time.sleep(max(0.0, failed_at + AFTER - time.monotonic()))
     unbroken(caller_ear, CALLEE_TONE, failed_at, longest)
     unbroken(callee_ear, CALLER_TONE, failed_at, longest)
@@ -91,7 +83,7 @@ def test_who_talks_to_the_server_itself_is_connected_to_the_same_number_at_the_n
     caller_ear.wait_for(CALLER_TONE, 2 * BEFORE)
     failed_at = fail(alpha)
     proxy.wait_active("beta", MOVED_SECONDS)
-    wait_channels(beta, 1)
+    beta.wait_channels(1)
     time.sleep(max(0.0, failed_at + AFTER - time.monotonic()))
     unbroken(caller_ear, CALLER_TONE, failed_at, longest)
     assert (echo.offers, echo.ended_at) == ([], None)
@@ -117,7 +109,7 @@ def test_one_call_outlives_two_servers_and_is_a_whole_call_after_each(
         offers = len(theirs.offers)
         failed_at = fail(failing)
         proxy.wait_active(following.name, MOVED_SECONDS)
-        wait_channels(following, 2)
+        following.wait_channels(2)
         time.sleep(max(0.0, failed_at + AFTER - time.monotonic()))
         unbroken(caller_ear, CALLEE_TONE, failed_at, FREEZE_GAP)
         unbroken(callee_ear, CALLER_TONE, failed_at, FREEZE_GAP)
@@ -151,14 +143,14 @@ def test_a_frozen_server_that_thaws_does_not_disturb_the_call_that_moved(
     ours, theirs = connect(*start_pair(proxy))
     talking(caller_ear, callee_ear)
     failed_at = alpha.freeze()
-    wait_channels(beta, 2)
+    beta.wait_channels(2)
     alpha.thaw()
     proxy.wait(lambda status: all(row["health"] == "up" for row in status["backends"]), 5.0)
-    wait_channels(alpha, 0, 5.0)
+    alpha.wait_channels(0, 5.0)
     time.sleep(AFTER)
     unbroken(caller_ear, CALLEE_TONE, failed_at, FREEZE_GAP)
     unbroken(callee_ear, CALLER_TONE, failed_at, FREEZE_GAP)
-    assert channels(beta) == 2 and ours.ended_at is None and theirs.ended_at is None
+    assert beta.channels() == 2 and ours.ended_at is None and theirs.ended_at is None
     ours.hang_up()
     theirs.wait_ended()
     no_calls(proxy, alpha, beta)
