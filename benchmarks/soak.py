@@ -1,6 +1,6 @@
 """Calls for a long time, the active backend killed every minute, reloads if wanted: what is lost, what is left over.
 
-    python benchmarks/soak.py [--minutes 60] [--rate 50] [--hold 4]
+    python benchmarks/soak.py [--minutes 60] [--rate 50] [--hold 4] [--reloads 600 --reload-every 6]
     python benchmarks/soak.py --minutes 2 --rate 100 --reloads 100      # so many in a row, while calls are made
 
 The proxy and three embedded PBXes are processes of their own; SIPp is 400 phones that call 400 others through a PBX,
@@ -41,7 +41,7 @@ REGISTER_RATE = 100.0
 RESTART_AFTER = 5.0
 READ_EVERY = 15.0
 LOOK_EVERY = 0.2
-RELOAD_PAUSE = 0.3
+RELOAD_EVERY = 0.3
 SETTLE_SECONDS = 45.0  # transactions live 32 s, ports rest 5 s
 LAST_SECONDS = 40.0  # for calls that are up when the last one begins
 
@@ -83,7 +83,7 @@ class Soak:
                 self._kill(now)
             if self.reloads < self.options.reloads and now >= self._reload_at:
                 self._reload()
-                self._reload_at = time.monotonic() + RELOAD_PAUSE
+                self._reload_at = time.monotonic() + self.options.reload_every
             if now >= self._read_at:
                 self.read()
                 self._read_at = now + READ_EVERY
@@ -173,6 +173,7 @@ def main() -> int:
     parser.add_argument("--hold", type=float, default=4.0, help="seconds a call stays")
     parser.add_argument("--kill-every", type=float, default=60.0, help="seconds; 0: nobody is killed")
     parser.add_argument("--reloads", type=int, default=0, help="so many in a row")
+    parser.add_argument("--reload-every", type=float, default=RELOAD_EVERY, help="seconds from one's end to the next")
     parser.add_argument("--urgent", action="store_true", help="before all else the machine has to do; as root")
     options = parser.parse_args()
     if options.urgent:
