@@ -44,7 +44,7 @@ BackendTlsUse = Literal["required", "optional", "never"]
 SaslMechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
 LoginWay = Literal["key", "password", "impersonation"]
 Impersonation = Literal["authzid", "token"]
-Standby = Literal["hot", "warm", "cold"]
+Standby = Literal["available", "hot", "warm", "cold"]
 
 WILDCARDS = ("0.0.0.0", "::")
 DEFAULT_PORTS = PortRange(20000, 29999)
@@ -183,10 +183,12 @@ class BackendChatConfig:
     """How to log in as any user. Needed where `login` has it."""
     probe: ChatProbeConfig | None = None
     """An account to log in with and ping. Default: none, and no such probe."""
-    standby: Annotated[Standby, Choice(("hot", "warm", "cold"))] = "hot"
+    standby: Annotated[Standby, Choice(("available", "hot", "warm", "cold"))] = "hot"
     """What is prepared at this backend for sessions that are at another one. `hot`: a second session with the same
-    resource that nobody sees; for servers that know nothing of each other. `warm`: a connection that is logged in.
-    `cold`: nothing. Members of one cluster would throw a hot one out: for them `warm`."""
+    resource that nobody sees; for servers that know nothing of each other. `available`: one that has told it all that
+    the client told its server, presence first, so that messages need not wait for that after a failure; for servers
+    that besides do not speak with other domains, whose users would see the client at both. `warm`: a connection that
+    is logged in. `cold`: nothing. Members of one cluster would throw a hot one out: for them `warm`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

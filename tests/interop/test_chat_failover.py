@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.interop.chat_house import House, Plan
+from tests.interop.chat_proxy import ChatSetting
 from tests.interop.chat_servers import ChatServer
 from tests.interop.chatting import Chatting
 from tests.interop.processes import wait_until
@@ -19,7 +20,12 @@ SETS = {
     "ejabberd": ("ejabberd", "ejabberd", "ejabberd"),
     "mixed": ("prosody", "ejabberd", "prosody"),
 }
-PLANS = [pytest.param(Plan(families=families), id=name) for name, families in SETS.items()]
+# How sessions are prepared at the next server.
+STANDBY = {"prosody": "hot", "ejabberd": "available", "mixed": "available"}
+PLANS = [
+    pytest.param(Plan(families=families, setting=ChatSetting(standby=STANDBY[name])), id=name)
+    for name, families in SETS.items()
+]
 pytestmark = pytest.mark.parametrize("house", PLANS, indirect=True, scope="module")
 
 # Whole seconds of talk around a failure, and between two words of one client.

@@ -52,6 +52,8 @@ class ChatStorm:
         self.plain = self.random.random() < 0.2
         self.shared_store = self.random.random() < 0.5
         standby = self.random.choice(["hot", "hot", "warm", "cold"])
+        if standby == "hot" and seed % 2:
+            standby = "available"
         far = self.random.random() < 0.3  # the servers are not next to the proxy
         self.cluster = ChatCluster(
             seed,

@@ -63,7 +63,7 @@ def test_two_clients_chat_over_the_active_server(secure: bool) -> None:
     assert sorted(cluster.server("alpha").sessions) == sorted(client.jid for client in cluster.clients.values())
 
 
-@pytest.mark.parametrize("standby", ["hot", "warm", "cold"])
+@pytest.mark.parametrize("standby", ["available", "hot", "warm", "cold"])
 @pytest.mark.parametrize("fault", ["kill", "freeze", "terminate"])
 def test_a_failover_is_not_noticed(standby: str, fault: str) -> None:
     cluster = ChatCluster(2, standby=standby)
@@ -89,7 +89,7 @@ def test_a_client_that_lost_its_connection_during_a_failover_comes_back_to_its_s
 
 
 @pytest.mark.parametrize("fault", ["kill", "freeze", "terminate"])
-@pytest.mark.parametrize("standby", ["hot", "cold"])
+@pytest.mark.parametrize("standby", ["available", "hot", "cold"])
 def test_a_login_succeeds_whichever_of_its_steps_the_server_dies_at(fault: str, standby: str) -> None:
     for step in range(0, LOGIN_EVENTS, 2):
         cluster = ChatCluster(10 + step, standby=standby)
@@ -103,7 +103,7 @@ def test_a_login_succeeds_whichever_of_its_steps_the_server_dies_at(fault: str, 
         assert all(fact.temporary for fact in cluster.world.told(ClientTurnedAway)), f"killed at step {step}"
 
 
-@pytest.mark.parametrize("standby", ["hot", "cold"])
+@pytest.mark.parametrize("standby", ["available", "hot", "cold"])
 def test_a_login_ends_where_everybody_else_is_whichever_of_its_steps_they_are_moved_at(standby: str) -> None:
     """Seed 20570 of the storms: it stayed alone at the server that was left."""
     for step in range(0, LOGIN_EVENTS, 2):
@@ -118,7 +118,7 @@ def test_a_login_ends_where_everybody_else_is_whichever_of_its_steps_they_are_mo
 
 
 @pytest.mark.parametrize("fault", ["kill", "freeze", "terminate"])
-@pytest.mark.parametrize("standby", ["hot", "cold"])
+@pytest.mark.parametrize("standby", ["available", "hot", "cold"])
 def test_nothing_is_lost_whichever_step_of_a_failover_the_next_server_dies_at(fault: str, standby: str) -> None:
     for step in range(0, FAILOVER_EVENTS, 5):
         cluster = ChatCluster(100 + step, standby=standby)

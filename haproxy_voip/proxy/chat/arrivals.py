@@ -17,14 +17,13 @@ from haproxy_voip.proxy.chat.phases import UNDER_WAY
 from haproxy_voip.proxy.chat.rooms import AWAITED, Presence, Room
 from haproxy_voip.xmpp.element import Element
 from haproxy_voip.xmpp.framing import Stanza
-from haproxy_voip.xmpp.namespaces import CARBONS, CLIENT, DELAY
+from haproxy_voip.xmpp.namespaces import CARBONS, CLIENT, DELAY, PEP_EVENT
 
 if TYPE_CHECKING:
     from haproxy_voip.proxy.chat.session import Session
     from haproxy_voip.proxy.chat.shared import ChatShared
     from haproxy_voip.proxy.chat.traffic import Traffic
 
-PEP_EVENT = "http://jabber.org/protocol/pubsub#event"
 FORWARD = "urn:xmpp:forward:0"
 # What is said of users and rooms that a server no longer has (RFC 6120 section 8.3.3; not-acceptable is a room's word
 # to whom it does not know, XEP-0045 section 7.4).
@@ -346,4 +345,5 @@ class Arrivals:
         request = self._traffic.outgoing.answered(stanza.id or "", peer)
         if request is not None:
             self._traffic.captured.answered(request, stanza)
+            self._traffic.pending += session.residence.reserve.follow()
         return self._new(stanza, bare_of(stanza.to))

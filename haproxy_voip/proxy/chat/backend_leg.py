@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from haproxy_voip.core.address import Transport
 from haproxy_voip.core.effects import Close, Open, Send
 from haproxy_voip.proxy import effects
+from haproxy_voip.proxy.chat.ahead import Ahead
 from haproxy_voip.proxy.chat.entry import Entry
 from haproxy_voip.proxy.events import TlsStarted
 from haproxy_voip.proxy.shared import Output
@@ -89,7 +90,7 @@ class BackendLeg:
     """See the module."""
 
     __slots__ = (
-        "_asked_at", "_owed", "_ping", "_probe", "_shared", "_told", "backend", "books", "closing", "earlier",
+        "_asked_at", "_owed", "_ping", "_probe", "_shared", "_told", "ahead", "backend", "books", "closing", "earlier",
         "flow", "owner", "stream",
     )  # fmt: skip
 
@@ -101,6 +102,7 @@ class BackendLeg:
         self.stream = ClientStream(login, shared.chance, shared.parsers)
         self.books = Books()
         self.earlier: Books | None = None  # taken over if resuming succeeds
+        self.ahead: Ahead | None = None  # a reserve: what it was told before it is needed
         self.closing = False  # we ended it in peace
         self._asked_at: int | None = None  # how many had been sent when an acknowledgement was asked for
         self._owed = 0  # the backend asked when so many had come, and not all of them were handled

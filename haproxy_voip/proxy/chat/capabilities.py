@@ -8,9 +8,8 @@ that wait have the better claim to the server's time.
 from __future__ import annotations
 
 from haproxy_voip.xmpp.framing import Stanza
+from haproxy_voip.xmpp.namespaces import DISCO_INFO
 from haproxy_voip.xmpp.stanza import result_reply
-
-DISCO_INFO = "http://jabber.org/protocol/disco#info"
 
 # The longest answer that is remembered; common clients say 2,000 bytes.
 MAX_BYTES = 8192
@@ -28,7 +27,7 @@ class Capabilities:
     def __init__(self) -> None:
         self._node = ""
         self._answer = b""
-        self._owed: list[Stanza] = []
+        self._owed: list[bytes] = []
         self.due_at: float | None = None  # when questions are to be answered
 
     def told(self, answer: Stanza) -> None:
@@ -40,14 +39,20 @@ class Capabilities:
         if query is not None and "#" in node:  # what it can, by its hash (XEP-0115 section 6.2)
             self._node, self._answer = node, query.encode()
 
+    def answer(self, question: Stanza) -> bytes | None:
+        """What the client would answer, if that is known."""
+        if question.type != "get" or not self._node or DISCO_INFO.encode() not in question.raw:
+            return None
+        query = question.element().find("query", DISCO_INFO)
+        known = query is not None and query.get("node") == self._node
+        return result_reply(question, self._answer) if known else None
+
     def asked(self, question: Stanza, now: float) -> bool:
         """A new server wants to know something: whether it will be answered without the client."""
-        if question.type != "get" or not self._node or DISCO_INFO.encode() not in question.raw:
+        answer = self.answer(question)
+        if answer is None or len(self._owed) >= MAX_OWED:
             return False
-        query = question.element().find("query", DISCO_INFO)
-        if query is None or query.get("node") != self._node or len(self._owed) >= MAX_OWED:
-            return False
-        self._owed.append(question)
+        self._owed.append(answer)
         if self.due_at is None:
             self.due_at = now + LATER_SECONDS
         return True
@@ -56,7 +61,7 @@ class Capabilities:
         """The answers, when it is time."""
         if self.due_at is None or now < self.due_at:
             return []
-        answers = [result_reply(question, self._answer) for question in self._owed]
+        answers = self._owed.copy()
         self.forget()
         return answers
 

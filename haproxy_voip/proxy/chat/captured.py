@@ -9,6 +9,7 @@ import hashlib
 from enum import StrEnum
 
 from haproxy_voip.core.chance import Chance
+from haproxy_voip.proxy.chat.ahead import Ahead
 from haproxy_voip.proxy.chat.digest import BYTES
 from haproxy_voip.proxy.chat.entry import Entry, bare_of
 from haproxy_voip.proxy.chat.rooms import MAX_PRESENCE_BYTES, Rooms
@@ -19,6 +20,7 @@ from haproxy_voip.xmpp.text import escape
 
 ROSTER = "jabber:iq:roster"
 BLOCKING = "urn:xmpp:blocking"
+UNAVAILABLE = b"<presence type='unavailable'/>"
 
 # Contacts sent presence of their own; more are not told again after a failover.
 MAX_DIRECTED = 100
@@ -125,20 +127,33 @@ class Captured:
 
     # -- replaying ----------------------------------------------------------------------------------
 
-    def opening(self, features: frozenset[str]) -> list[bytes]:
-        """For the new server, in order; rooms come after it."""
+    def news(self, ahead: Ahead) -> list[bytes]:
+        """For a server that was told as much as `ahead` says, which then says what it knows now.
+
+        It must know this before messages are right: where they go, and who has copies.
+        """
         told: list[bytes] = []
-        if self.carbons:
-            told.append(self._ask(Asked.CARBONS, "set", f"<enable xmlns='{CARBONS}'/>"))
+        if self.carbons is not ahead.carbons:
+            ahead.asked = self.token(Asked.CARBONS)
+            wanted = "enable" if self.carbons else "disable"
+            told.append(f"<iq type='set' id='{ahead.asked}'><{wanted} xmlns='{CARBONS}'/></iq>".encode())
+        if self.presence != ahead.presence:
+            told.append(self.presence or UNAVAILABLE)
+        left = [] if self.presence is None else ahead.directed.keys() - self.directed.keys()
+        told += [f"<presence to='{escape(to)}' type='unavailable'/>".encode() for to in sorted(left)]
+        told += [raw for to, raw in self.directed.items() if ahead.directed.get(to) != raw]
+        ahead.carbons, ahead.presence, ahead.directed = self.carbons, self.presence, self.directed.copy()
+        return told
+
+    def questions(self, features: frozenset[str]) -> list[bytes]:
+        """What the new server is asked, once messages are on their way."""
+        told: list[bytes] = []
         if self.roster is not None:
             versioned = self.version is not None and ROSTER_VERSIONING in features
             version = f" ver='{escape(self.version or '')}'" if versioned else ""
-            told.append(self._ask(Asked.ROSTER, "get", f"<query xmlns='{ROSTER}'{version}/>"))
+            told.append(self._get(Asked.ROSTER, f"<query xmlns='{ROSTER}'{version}/>"))
         if self.blocklist:
-            told.append(self._ask(Asked.BLOCKLIST, "get", f"<blocklist xmlns='{BLOCKING}'/>"))
-        if self.presence is not None:
-            told.append(self.presence)
-        told += self.directed.values()
+            told.append(self._get(Asked.BLOCKLIST, f"<blocklist xmlns='{BLOCKING}'/>"))
         return told
 
     def state(self, features: frozenset[str]) -> bytes:
@@ -155,9 +170,9 @@ class Captured:
         """What we asked under this id; known once only."""
         return None if id is None else self._ours.pop(id, None)
 
-    def forget_ours(self) -> None:
-        """Whoever was asked is gone."""
-        self._ours.clear()
+    def forget_ours(self, but: str | None = None) -> None:
+        """Whoever was asked is gone, except for this question."""
+        self._ours = {id: asked for id, asked in self._ours.items() if id == but}
 
     def roster_changes(self, answer: Stanza, to: str) -> list[bytes]:
         """Pushes that make the client's roster what the new server says it is."""
@@ -177,8 +192,8 @@ class Captured:
         attributes = {"type": "set", "id": self.token(Asked.PUSH), "to": to, "from": bare_of(to)}
         return Element("iq", attributes=attributes, children=(query,)).encode()
 
-    def _ask(self, asked: Asked, kind: str, payload: str) -> bytes:
-        return f"<iq type='{kind}' id='{self.token(asked)}'>{payload}</iq>".encode()
+    def _get(self, asked: Asked, payload: str) -> bytes:
+        return f"<iq type='get' id='{self.token(asked)}'>{payload}</iq>".encode()
 
 
 def _mark(item: Element) -> bytes:

@@ -7,6 +7,8 @@ is moving becomes unavailable at its old server: that, too, is believed only whe
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from haproxy_voip.proxy.chat.digest import digest
 from haproxy_voip.xmpp.framing import Stanza
 from haproxy_voip.xmpp.text import escape
@@ -34,10 +36,15 @@ class Contacts:
     def __len__(self) -> int:
         return len(self._known)
 
-    def moved(self, now: float) -> None:
-        """From here on a new server speaks."""
-        self._unconfirmed = dict.fromkeys(self._known)
+    def moved(self, now: float, there: Collection[str] = ()) -> None:
+        """From here on a new server speaks, which has mentioned those already."""
+        self._unconfirmed = dict.fromkeys(who for who in self._known if who not in there)
+        self._held = dict.fromkeys(who for who in self._held if who not in there)
         self.hold_ends_at = now + HOLD_SECONDS
+
+    def knows(self, who: str, stanza: Stanza) -> bool:
+        """Whether that is the last the client heard of them."""
+        return who in self._known and self._known[who] == digest(stanza.element())
 
     def available(self, who: str, stanza: Stanza) -> bool:
         """Somebody says so: whether that is news for the client."""

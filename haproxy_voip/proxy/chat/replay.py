@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from haproxy_voip.proxy.chat.ahead import Ahead
 from haproxy_voip.proxy.chat.backend_leg import BackendLeg, Books
 from haproxy_voip.proxy.chat.captured import Asked
 from haproxy_voip.proxy.chat.custody import missing
@@ -32,12 +33,13 @@ OWNER_SECONDS = 1.0
 class Replay:
     """See the module."""
 
-    __slots__ = ("_rooms_after", "_rooms_held", "_rooms_to_join", "_session", "_shared", "_traffic")
+    __slots__ = ("_questions", "_rooms_after", "_rooms_held", "_rooms_to_join", "_session", "_shared", "_traffic")
 
     def __init__(self, shared: ChatShared, session: Session, traffic: Traffic) -> None:
         self._shared = shared
         self._session = session
         self._traffic = traffic
+        self._questions: list[bytes] = []  # once messages are on their way
         self._rooms_to_join: list[Room] = []  # once their owners are in
         self._rooms_held = False  # until what waited is with the server
         self._rooms_after: int | None = None  # acknowledging so many stanzas, it has that; None: some waits yet
@@ -81,11 +83,14 @@ class Replay:
         return "again" if ours or harmless_twice(entry) else "refuse"
 
     def told(self, leg: BackendLeg, now: float) -> list[bytes]:
-        """What a server must be told that knows nothing of this session."""
-        self._traffic.contacts.moved(now)
+        """What a server must be told before messages that knows of this session what it was told ahead."""
+        ahead, leg.ahead = leg.ahead or Ahead(), None
+        self._traffic.contacts.moved(now, ahead.contacts)
         self._traffic.forget_bounces()  # what they are about is sent again
-        self._traffic.captured.forget_ours()
-        told = self._traffic.captured.opening(leg.stream.features)
+        self._traffic.captured.forget_ours(ahead.asked)
+        self._traffic.catch_up(ahead.kept(), now)
+        told = self._traffic.captured.news(ahead)
+        self._questions = self._traffic.captured.questions(leg.stream.features)
         self._rooms_to_join, self._rooms_held = [], False
         for room in self._traffic.captured.rooms:
             if room.state is Presence.LEAVING:
@@ -101,10 +106,14 @@ class Replay:
                 self._rooms_to_join.append(room)
         return told
 
-    def enter_rooms(self, leg: BackendLeg, now: float) -> list[Output]:
-        """The server knows all else: now rooms, once it has what waited. One answers when it is through with all it was
-        sent in one go, and everybody's messages would have to wait for everybody's rooms.
+    def rest(self, leg: BackendLeg, now: float) -> list[Output]:
+        """What messages need not wait for. Rooms, once the server has what waited: one answers when it is through with
+        all it was sent in one go, and everybody's messages would have to wait for everybody's rooms.
         """
+        asked, self._questions = [output for raw in self._questions for output in leg.send(own(raw))], []
+        return [*asked, *self._enter_rooms(leg, now), *(leg.request() if asked else [])]
+
+    def _enter_rooms(self, leg: BackendLeg, now: float) -> list[Output]:
         if not self._rooms_to_join:
             return []
         self._shared.alarms.set(self, now + OWNER_SECONDS)

@@ -1,6 +1,7 @@
 """What is kept ready for a session at the server that would be next: nothing, a login, or the session itself, unseen.
 
-Hot: the same resource is bound there too, and no presence is sent, so that nobody sees it. Warm: logged in, not bound.
+Hot: the same resource is bound there too, and no presence is sent, so that nobody sees it. Available: presence is sent,
+and all else that the client tells its server (ahead.py). Warm: logged in, not bound.
 
 It also fences. A server that was left without a word, because it was frozen or cut off, may come back with stanzas for
 the client that nobody else has. Its old session is resumed (XEP-0198 section 5): what comes then is passed on unless
@@ -11,7 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from haproxy_voip.proxy.chat.ahead import Ahead
 from haproxy_voip.proxy.chat.backend_leg import BackendLeg, Books
+from haproxy_voip.proxy.chat.captured import UNAVAILABLE
 from haproxy_voip.proxy.chat.entry import Entry, own
 from haproxy_voip.proxy.chat_facts import ChatLoginRefused
 from haproxy_voip.proxy.shared import Output
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 # server that starts lets the first ones down, and one that will not have them is not asked all the time.
 RETRY_FIRST, RETRY_LAST = 1.0, 30.0
 
-UNAVAILABLE = b"<presence type='unavailable'/>"
+# Where a session with the client's resource is bound in reserve.
+BOUND = ("available", "hot")
 
 
 class Reserve:
@@ -63,11 +67,11 @@ class Reserve:
     def log_in(self, backend: str, now: float) -> list[Output]:
         """Its turn has come (`Line`)."""
         earlier = self.left.get(backend)
-        hot = self._shared.settings(backend).standby == "hot"
+        bind = self._shared.settings(backend).standby in BOUND
         resume = None if earlier is None else earlier.resume
-        # Not hot: where the old session is no more, nothing is bound. A member of a cluster would throw out the one
+        # Warm: where the old session is no more, nothing is bound. A member of a cluster would throw out the one
         # that carries the client.
-        login = self._session.login(backend, bind=hot, resume=resume, now=now)
+        login = self._session.login(backend, bind=bind, resume=resume, now=now)
         self.leg, self._visiting = BackendLeg(self._shared, self, backend, login), False
         self.leg.earlier = earlier
         return self.leg.open()
@@ -125,6 +129,20 @@ class Reserve:
         """Try again."""
         return [] if self.leg is not None or self._target is None else self._queue(now)
 
+    def follow(self) -> list[Output]:
+        """The client told its server something: so do we tell this one, where it is available."""
+        leg = self.leg
+        if leg is None or leg.ahead is None or not leg.ready:
+            return []
+        told = [output for raw in self._session.traffic.captured.news(leg.ahead) for output in leg.send(own(raw))]
+        return [*told, *leg.request()]
+
+    def _available(self, leg: BackendLeg) -> list[Output]:
+        if leg is not self.leg or self._shared.settings(leg.backend).standby != "available":
+            return []
+        leg.ahead = Ahead()
+        return self.follow()
+
     def _may_visit(self, backend: str) -> bool:
         """Whether an old session is there that may have something for the client."""
         earlier = self.left.get(backend)
@@ -164,6 +182,7 @@ class Reserve:
             outputs += self.retire(leg, now)
         else:
             self._pause = RETRY_FIRST
+            outputs += self._available(leg)
         return outputs
 
     def leg_resumed(self, leg: BackendLeg, handled: list[Entry], now: float) -> list[Output]:
@@ -173,8 +192,8 @@ class Reserve:
         leg.begin_again()
         # What it sends again comes before its acknowledgement of this, and must be acknowledged before the end: else it
         # is stored there, and delivered once more at the next login.
-        self._visiting = self._shared.settings(leg.backend).standby != "hot"
-        return [*outputs, *leg.send(own(UNAVAILABLE)), *leg.request()]
+        self._visiting = self._shared.settings(leg.backend).standby not in BOUND
+        return [*outputs, *leg.send(own(UNAVAILABLE)), *self._available(leg), *leg.request()]
 
     def leg_failed(self, leg: BackendLeg, event: LoginFailed, now: float) -> list[Output]:
         """Not let in; `leg_lost` follows."""

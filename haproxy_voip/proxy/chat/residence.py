@@ -306,7 +306,7 @@ class Residence:
         self._doubt(now)
         outputs = [output for raw in self._session.traffic.replay.told(leg, now) for output in leg.send(own(raw))]
         self._arrived_at = leg.books.unacknowledged.sent
-        if not outputs:
+        if leg.books.unacknowledged.acknowledged == self._arrived_at:
             self._enter(Phase.SETTLED)
             return self._settled(now)
         return [*outputs, *self._session.traffic.flush(now), *leg.request()]

@@ -198,7 +198,7 @@ class Traffic:
         assert leg is not None
         self.captured.sent(entry, now)
         self.outgoing.sent(entry, now)
-        return leg.send(self._delayed(entry, now))
+        return [*leg.send(self._delayed(entry, now)), *self._session.residence.reserve.follow()]
 
     def _blocked(self, entry: Entry) -> bool:
         """Whether it must wait: for our own server, or for somebody else's."""
@@ -328,15 +328,18 @@ class Traffic:
 
     def from_elsewhere(self, leg: BackendLeg, stanza: Stanza, number: int, now: float) -> list[Output]:
         """From one where the session is kept ready, or was."""
-        if self._arrivals.passes_from_elsewhere(stanza, now):
+        answer = self._capabilities.answer(stanza)
+        if answer is None and leg.ahead is not None and leg.ahead.takes(stanza, self.contacts):
+            return leg.handle(number)
+        if answer is None and self._arrivals.passes_from_elsewhere(stanza, now):
             return self.deliver(stanza.raw, leg, number, now)
         outputs = leg.handle(number)
         if stanza.name != "iq" or stanza.type not in ("get", "set") or not leg.ready:
             return outputs
         if PING.encode() in stanza.raw:
-            return [*outputs, *leg.send(own(result_reply(stanza)))]
-        reply = error_reply(stanza, StanzaError(StanzaCondition.SERVICE_UNAVAILABLE))
-        return outputs if reply is None else [*outputs, *leg.send(own(reply))]
+            answer = result_reply(stanza)
+        reply = answer or error_reply(stanza, StanzaError(StanzaCondition.SERVICE_UNAVAILABLE))
+        return outputs if reply is None else [*outputs, *leg.send(own(reply)), *leg.request()]
 
     def deliver(self, raw: bytes, leg: BackendLeg | None, number: int, now: float) -> list[Output]:
         """To the client. `leg` None: it is ours."""
@@ -354,7 +357,15 @@ class Traffic:
         state = self.captured.state(leg.stream.features)
         pending, self.pending = self.pending, []
         told = [*([Send(leg.flow, state)] if state else []), *pending, *self.flush(now)]
-        return [*told, *self.replay.enter_rooms(leg, now)]
+        return [*told, *self.replay.rest(leg, now)]
+
+    def catch_up(self, kept: list[Stanza], now: float) -> None:
+        """The server that said this carries the session now."""
+        for stanza in kept:
+            if self._capabilities.asked(stanza, now):
+                self._session.holding()
+            elif self._arrivals.passes(stanza, now):
+                self.pending += self.deliver(stanza.raw, None, 0, now)
 
     def push(self, raws: list[bytes], now: float) -> None:
         """What the client must hear, besides what arrived or in its place."""

@@ -37,6 +37,8 @@ class Storm:
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
         standby = self.random.choice(("hot", "warm", "cold"))
+        if standby == "hot" and self.seed % 2:
+            standby = "available"
         self.stage = Stage(config(standby), seed=self.seed)
         for name in USERS:
             self.clients[name] = self.stage.client(name)

@@ -37,7 +37,7 @@ def test_status_is_plain_data_and_has_the_documented_fields() -> None:
 
 
 @pytest.mark.parametrize("command", ["drain", "maint"])
-@pytest.mark.parametrize("standby", ["hot", "cold"])
+@pytest.mark.parametrize("standby", ["available", "hot", "cold"])
 def test_whoever_is_to_stop_is_left_in_peace_and_nobody_notices(command: str, standby: str) -> None:
     stage = Stage(config(standby))
     alice, bob = stage.client("alice"), stage.client("bob")

@@ -8,7 +8,7 @@ from haproxy_voip.proxy.chat_facts import ChatFailover
 from tests.proxy.chat.server import DOMAIN
 from tests.proxy.chat.stage import Stage, config
 
-STANDBY = pytest.mark.parametrize("standby", ["hot", "warm", "cold"])
+STANDBY = pytest.mark.parametrize("standby", ["available", "hot", "warm", "cold"])
 
 
 @STANDBY

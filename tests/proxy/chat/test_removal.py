@@ -23,7 +23,7 @@ def backends(stage: Stage) -> list[str]:
     return list(stage.node.chat.shared.backends.pool.members)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("standby", ["hot", "warm", "cold"])
+@pytest.mark.parametrize("standby", ["available", "hot", "warm", "cold"])
 def test_sessions_move_away_from_a_server_that_is_removed_and_then_it_is_gone(standby: str) -> None:
     stage = Stage(config(standby))
     alice, bob = stage.client("alice"), stage.client("bob")

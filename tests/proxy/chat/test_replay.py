@@ -19,7 +19,7 @@ def test_a_server_hears_who_the_client_is_then_what_it_says_and_then_its_rooms()
     stage.run(1.0)
     told = [(one.name, one.to) for one in stage.beta.handled]
     said = ("message", "nobody@other.test")
-    assert told[:4] == [("iq", None), ("presence", None), said, ("presence", f"{room}/alice")]
+    assert told[:4] == [("presence", None), said, ("iq", None), ("presence", f"{room}/alice")]
     assert ("iq", room) in told  # unlocked: it was made anew
     said = [one.element().find("body") for one in stage.beta.handled if one.name == "message"]
     assert [body.text for body in said if body is not None] == ["in doubt", "newer"]

@@ -10,7 +10,7 @@ from haproxy_voip.proxy.chat_facts import ChatLoginRefused
 from tests.proxy.chat.server import DOMAIN
 from tests.proxy.chat.stage import Stage, config
 
-STANDBY = pytest.mark.parametrize("standby", ["hot", "warm", "cold"])
+STANDBY = pytest.mark.parametrize("standby", ["available", "hot", "warm", "cold"])
 
 
 @STANDBY
@@ -88,7 +88,7 @@ def test_a_switch_moves_everybody_without_losing_or_doubling_a_word(standby: str
     assert stage.backend_of(alice) == stage.backend_of(bob) == "beta"
     stage.run(10.0)
     assert [one for one in (*alice.inbox, *bob.inbox) if one.name == "presence"] == []
-    assert stage.alpha.sessions.keys() == (stage.beta.sessions.keys() if standby == "hot" else set())
+    assert stage.alpha.sessions.keys() == (stage.beta.sessions.keys() if standby in ("available", "hot") else set())
 
 
 def test_without_any_server_clients_stay_and_their_words_wait() -> None:

@@ -8,7 +8,7 @@ from haproxy_voip.embedded.chat_session import ChatSession, Kept
 from haproxy_voip.xmpp.framing import Stanza
 from tests.proxy.chat.stage import Client, Stage, config
 
-STANDBY = pytest.mark.parametrize("standby", ["hot", "warm", "cold"])
+STANDBY = pytest.mark.parametrize("standby", ["available", "hot", "warm", "cold"])
 
 
 def in_a_room(stage: Stage, *names: str) -> tuple[str, list[Client]]:
