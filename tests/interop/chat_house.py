@@ -21,7 +21,7 @@ class Plan:
     users: int = 10
     contacts: bool = True  # everybody has everybody in the contact list
     setting: ChatSetting = field(default_factory=ChatSetting)
-    servers: Mapping[str, str] = field(default_factory=dict)  # settings of the servers' `run`
+    servers: Mapping[str, str] = field(default_factory=dict)  # settings of their `run`; {folder} is one they share
 
 
 @dataclass(slots=True)
@@ -67,10 +67,10 @@ def chat_house(plan: Plan) -> Iterator[House]:
     """Built, and pulled down at the end."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)))
-        servers = []
+        servers, settings = [], {name: value.format(folder=folder) for name, value in plan.servers.items()}
         for name, family in zip(ADDRESSES, plan.families, strict=False):
             (folder / name).mkdir()
-            server = chat_server(name, family, folder / name, plan.users, plan.contacts, plan.servers)
+            server = chat_server(name, family, folder / name, plan.users, plan.contacts, settings)
             server.process.start()
             stack.callback(server.stop)
             servers.append(server)

@@ -198,6 +198,10 @@ class Talker:
         """Tell the contacts: away, dnd, ..."""
         self._among.call(lambda: self.client.send_presence(pshow=show))
 
+    def befriend(self, other: "Talker") -> None:
+        """Ask to see each other's presence; slixmpp grants it, and asks in return."""
+        self._among.call(lambda: self.client.send_presence_subscription(pto=other.jid))
+
     def ping(self, seconds: float = 5.0) -> float:
         """Ask the server whether it is there; how long that took, seconds."""
         began = time.monotonic()

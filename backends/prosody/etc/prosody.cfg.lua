@@ -48,8 +48,8 @@ allow_unencrypted_plain_auth = @PLAIN_WITHOUT_TLS@
 authentication = "@AUTHENTICATION@"
 
 -- Prosody's own files are slow as an archive; SQLite (Debian: lua-dbi-sqlite3) is not.
-storage = { archive = "sql" }
-sql = { driver = "SQLite3", database = "archive.sqlite" }
+storage = { archive = "sql", @SHARED_STORES@ }
+sql = { driver = "SQLite3", database = "@DATABASE@" }
 default_archive_policy = true
 archive_expires_after = "1w"
 

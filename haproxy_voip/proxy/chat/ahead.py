@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from haproxy_voip.proxy.chat.contacts import MAX_FOLLOWED, Contacts
+from haproxy_voip.proxy.chat.rooms import MUC_USER
 from haproxy_voip.xmpp.framing import Stanza
 from haproxy_voip.xmpp.namespaces import DISCO_INFO, PEP_EVENT
 
@@ -54,6 +55,8 @@ class Ahead:
 
     def _presence(self, stanza: Stanza, known: Contacts) -> None:
         who = stanza.from_ or ""
+        if MUC_USER.encode() in stanza.raw:
+            return  # the session of an earlier time is still in a room
         match stanza.type:
             case None if who in self._contacts or len(self._contacts) < MAX_FOLLOWED:
                 self._contacts[who] = None if known.knows(who, stanza) else stanza

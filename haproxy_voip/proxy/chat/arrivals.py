@@ -332,6 +332,7 @@ class Arrivals:
         if stanza.type not in ("result", "error"):
             if stanza.type == "set" and ROSTER.encode() in stanza.raw and bare_of(stanza.from_) in ("", session.bare):
                 self._traffic.captured.pushed(stanza)
+                self._traffic.pending += session.residence.reserve.renew(now)
             return self._new(stanza, bare_of(stanza.to))
         asked = self._traffic.captured.ours(stanza.id)
         if asked is not None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # One that could not be had, or was lost, is tried again after a pause, doubled up to the last while there is none: a
 # server that starts lets the first ones down, and one that will not have them is not asked all the time.
 RETRY_FIRST, RETRY_LAST = 1.0, 30.0
+# A roster changed: until the user's sessions there have ended, and no more changes come.
+RENEW_SECONDS = 1.0
 
 # Where a session with the client's resource is bound in reserve.
 BOUND = ("available", "hot")
@@ -75,6 +77,18 @@ class Reserve:
         self.leg, self._visiting = BackendLeg(self._shared, self, backend, login), False
         self.leg.earlier = earlier
         return self.leg.open()
+
+    def renew(self, now: float) -> list[Output]:
+        """The roster changed. Servers that share rosters read one when the account's first session there begins: leave,
+        and come again.
+        """
+        target = self._target
+        if target is None or self._shared.settings(target).standby not in BOUND:
+            return []
+        outputs = self.give_up(now)
+        self._target = target
+        self._shared.alarms.set(self, now + RENEW_SECONDS)
+        return outputs
 
     def surrender(self, backend: str) -> BackendLeg | None:
         """The leg at that backend is needed; from now on it is somebody else's."""

@@ -121,6 +121,15 @@ def test_what_only_the_next_server_knows_is_heard_when_it_is_the_one() -> None:
     ]
 
 
+def test_occupants_of_a_room_that_an_earlier_session_there_is_still_in_are_nobodys_contacts() -> None:
+    stage, alice, _ = stage_of_two()
+    occupant = "<x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='participant'/></x>"
+    says(stage.beta, alice, f"<presence from='lobby@rooms.{DOMAIN}/dave'>{occupant}</presence>")
+    stage.kill("alpha")
+    stage.run(10.0)
+    assert alice.inbox == []
+
+
 def test_what_was_kept_for_the_user_there_arrives_and_news_of_contacts_do_not() -> None:
     stage, alice, _ = stage_of_two()
     item = "<event xmlns='http://jabber.org/protocol/pubsub#event'><items node='n'><item id='1'/></items></event>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from haproxy_voip.proxy.chat.reserve import RETRY_FIRST
+from haproxy_voip.proxy.chat.reserve import RENEW_SECONDS, RETRY_FIRST
 from tests.proxy.chat.stage import Stage, config
 
 
@@ -60,6 +60,24 @@ def test_a_server_that_names_the_session_otherwise_is_of_no_use() -> None:
     stage.run(1.0)
     assert stage.session(alice).residence.reserve.leg is None
     assert stage.beta.sessions == {}
+
+
+@pytest.mark.parametrize("standby", ["available", "hot", "warm"])
+def test_one_that_knows_an_old_roster_is_made_anew(standby: str) -> None:
+    """Prosody reads it when the first of the account's sessions begins, so all of them have to end before."""
+    stage = Stage(config(standby))
+    alices = [stage.client("alice", resource) for resource in ("home", "work")]
+    stage.run(1.0)
+    links = list(stage.beta.links)
+    for _ in range(2):
+        for alice in alices:
+            pushed = "<query xmlns='jabber:iq:roster'><item jid='new@x'/></query>"
+            stage.alpha.sessions[alice.jid].send(f"<iq type='set' id='p' to='{alice.jid}'>{pushed}</iq>".encode())
+        stage.settle()
+        stage.run(RENEW_SECONDS / 2)
+    assert list(stage.beta.links) == (links if standby == "warm" else [])
+    stage.run(RENEW_SECONDS)
+    assert len(stage.beta.links) == 2 and all(len(alice.take("iq")) == 2 for alice in alices)
 
 
 def test_a_client_that_leaves_leaves_it_too() -> None:
