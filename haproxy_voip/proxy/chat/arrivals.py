@@ -121,6 +121,8 @@ class Arrivals:
         room = self._traffic.captured.rooms.get(bare_of(stanza.from_))
         if room is not None and stanza.type == "groupchat":
             return self._said(stanza, room, now)
+        if stanza.type == "groupchat" and self._quiet and DELAY.encode() in stanza.raw:
+            return False  # kept by a server that was away, from a room that the client has left since
         if CARBONS.encode() in stanza.raw:
             return self._carbon(stanza.element())
         if PEP_EVENT.encode() in stanza.raw:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from haproxy_voip.proxy.chat.backend_leg import BackendLeg
+from haproxy_voip.proxy.chat.captured import UNAVAILABLE
 from haproxy_voip.proxy.chat.entry import Entry, own
 from haproxy_voip.proxy.chat.phases import Phase
 from haproxy_voip.proxy.chat.reserve import Reserve
@@ -122,7 +123,8 @@ class Residence:
             outputs += self._session.traffic.acknowledged(handled, now)
             leg.begin_again()
             self.reserve.left.pop(leg.backend, None)
-            return [*outputs, *self._come(leg, now)]
+            # It may be in rooms there that the client has left since, and is told of nobody whom it heard of before.
+            return [*outputs, *leg.send(own(UNAVAILABLE)), *self._come(leg, now)]
         self.reserve.left.pop(leg.backend, None)
         self.active, self.coming = leg, None
         outputs += [*self._session.traffic.acknowledged(handled, now), *leg.send_again(), *leg.request()]
