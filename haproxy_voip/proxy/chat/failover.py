@@ -117,7 +117,7 @@ class Failovers:
         shared = self._shared
         here = list(shared.sessions.by_backend[backend])
         if down is None:  # it is well: nobody needs to run
-            return [output for session in here for output in apart(_relocate, session, now)]
+            return self._relocate(here, now)
         outputs: list[Output] = []
         in_peace = down.signal == Signal.SHUTDOWN
         shared.lines[backend].reset()
@@ -143,19 +143,24 @@ class Failovers:
         """It was removed, and is well: nobody needs to run."""
         self.retired(now)
         here = list(self._shared.sessions.by_backend[backend])
-        outputs: list[Output] = [BackendLeaves(backend, "xmpp")]
-        for session in here:
-            outputs += apart(_relocate, session, now)
-        return outputs + self._review(now)
+        return [BackendLeaves(backend, "xmpp"), *self._relocate(here, now), *self._review(now)]
 
     def _follow(self, now: float) -> list[Output]:
         """Another backend is the active one. The sessions of a dead one are taken care of with its verdict."""
-        shared, outputs = self._shared, list[Output]()
-        for name, sessions in list(shared.sessions.by_backend.items()):
+        shared = self._shared
+        here: list[Session] = []
+        for name, sessions in shared.sessions.by_backend.items():
             if name is None or shared.backends.pool.members[name].health is Health.UP:
-                for session in list(sessions):
-                    outputs += apart(_relocate, session, now)
-        return outputs
+                here += sessions
+        return self._relocate(here, now)
+
+    def _relocate(self, here: list[Session], now: float) -> list[Output]:
+        outputs = [output for session in here for output in apart(_relocate, session, now)]
+        return [*outputs, *self.hand_over(now)]
+
+    def hand_over(self, now: float) -> list[Output]:
+        """Those leave whose server has all that it was sent."""
+        return [output for one in self._shared.handover.take() for output in one.hand_over(now)]
 
     def _review(self, now: float) -> list[Output]:
         """A backend more: perhaps a better reserve, perhaps the first one at all."""

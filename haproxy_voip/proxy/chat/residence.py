@@ -164,7 +164,8 @@ class Residence:
             self._enter(Phase.SETTLED)
             outputs += self._settled(now)
         elif self.phase is Phase.HANDOVER and unacknowledged.sent == unacknowledged.acknowledged:
-            outputs += self._hand_over(now)
+            self._shared.handover.ready(self, leg.backend)
+            outputs += self._shared.failovers.hand_over(now)
         elif self.phase is Phase.SETTLED:
             outputs += self._session.traffic.replay.acknowledged(leg, now)
         return outputs
@@ -230,7 +231,9 @@ class Residence:
         return self._queue(now) if ready is None else self._adopt(ready, now)
 
     def relocate(self, now: float) -> list[Output]:
-        """Another backend is preferred now, and the one it is at is well: go there without haste."""
+        """Another backend is preferred now, and the one it is at is well: go there without haste, with all others
+        (`Failovers.hand_over`).
+        """
         target = self._shared.backends.pool.active
         if self.phase is Phase.STRANDED:
             return self.go(now)
@@ -239,7 +242,8 @@ class Residence:
         self._enter(Phase.HANDOVER, now + HANDOVER_SECONDS)
         assert self.active is not None
         books = self.active.books.unacknowledged
-        return self._hand_over(now) if books.sent == books.acknowledged else self.active.request()
+        self._shared.handover.begin(self, self.active.backend, ready=books.sent == books.acknowledged)
+        return self.active.request()
 
     def keep_reserve(self, now: float) -> list[Output]:
         """Have what is configured at the backend that would be next."""
@@ -266,7 +270,7 @@ class Residence:
             case Phase.INTERRUPTED:
                 return self._return(now)
             case Phase.HANDOVER:
-                return self._hand_over(now)
+                return self.hand_over(now)
             case Phase.MOVING if self.coming is None and self.backend is not None:
                 return self._queue(now)
             case _:
@@ -280,6 +284,8 @@ class Residence:
     # -----------------------------------------------------------------------------------------------
 
     def _enter(self, phase: Phase, wake_at: float | None = None) -> None:
+        if self.phase is Phase.HANDOVER and self.backend is not None:
+            self._shared.handover.end(self, self.backend)
         self.phase = phase
         self._shared.alarms.set(self, wake_at)
 
@@ -318,10 +324,12 @@ class Residence:
 
     def _stay(self, now: float) -> list[Output]:
         """Here, if this is still where sessions are to be; else go on at once."""
-        return [*self.relocate(now), *self.keep_reserve(now)]
+        return [*self.relocate(now), *self._shared.failovers.hand_over(now), *self.keep_reserve(now)]
 
-    def _hand_over(self, now: float) -> list[Output]:
+    def hand_over(self, now: float) -> list[Output]:
         """What the old server was sent it has, or it had time enough."""
+        if self.phase is not Phase.HANDOVER:
+            return []  # whoever went before it has changed that
         leg, self.active = self.active, None
         assert leg is not None
         self._session.traffic.replay.doubt(leg.books, now)

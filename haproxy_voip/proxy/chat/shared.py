@@ -12,6 +12,7 @@ from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.deadlines import Deadlines
 from haproxy_voip.proxy.chat.accounts import Accounts
 from haproxy_voip.proxy.chat.backends import ChatBackends
+from haproxy_voip.proxy.chat.handover import Handover
 from haproxy_voip.proxy.chat.heard import HeardBefore
 from haproxy_voip.proxy.chat.phases import UNDER_WAY
 from haproxy_voip.proxy.chat.rooms import AWAITED
@@ -68,6 +69,7 @@ class ChatShared:
     waiting_for: dict[str, dict[Session, None]] = field(default_factory=dict)  # bare address: who has something for it
     owing: dict[BackendLeg, None] = field(default_factory=dict)  # to be told what is handled, at the end of this step
     heard: HeardBefore = field(default_factory=HeardBefore)
+    handover: Handover = field(default_factory=Handover)
     over: list[Session] = field(default_factory=list)  # ended in this step
     failovers: Failovers = field(init=False)  # what moves sessions; needs all of this itself
 
