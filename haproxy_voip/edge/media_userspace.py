@@ -60,6 +60,10 @@ class MediaRelay:
             self._hear(other)
         for each in changed:
             self._lead(each)
+        if partner is not None:
+            # Conversations may follow for milliseconds before the loop reads again, and these two wait to hear each other.
+            stream.client.rtp.drain()
+            partner.client.rtp.drain()
         self._watch.follow(stream, replaced)
 
     def remove(self, stream: int) -> StreamCounters:

@@ -102,6 +102,22 @@ async def test_mu_law_becomes_a_law_for_who_speaks_nothing_else(bench: Bench) ->
 
 
 @on_either_relay
+async def test_who_are_joined_hear_what_waited_before_the_loop_reads_again(bench: Bench) -> None:
+    """Other conversations may have to be joined first, and other things be done: milliseconds of silence."""
+    call, server = Conversation(bench), Server(bench, 1)
+    call.through(server)
+    await call.go_on(5)
+    await call.settle()
+    before = [len(talker.turns) for talker in call.talkers]
+    for talker in call.talkers:
+        talker.speak()
+    call.join()
+    for talker in call.talkers:
+        talker.listen()
+    assert [len(talker.turns) for talker in call.talkers] == [count + 1 for count in before]
+
+
+@on_either_relay
 async def test_one_plan_alone_makes_no_bridge_and_a_stream_is_never_bridged_to_itself(bench: Bench) -> None:
     call, server = Conversation(bench), Server(bench, 1)
     call.through(server)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from haproxy_voip.cluster.detector import SEVERAL_CALLS, BackendDown
-from haproxy_voip.cluster.pace import INITIAL_WINDOW
 from haproxy_voip.configuration.model import MediaConfig, PortRange
 from haproxy_voip.core.effects import Send
 from haproxy_voip.proxy.effects import InstallStream
@@ -20,6 +19,7 @@ from haproxy_voip.proxy.facts import (
     FailoverSettled,
 )
 from haproxy_voip.proxy.survival import REBUILD_SECONDS
+from haproxy_voip.proxy.turns import JOINED_AT_ONCE
 from tests.proxy.conversation import Conversation, converse, dial, joined, nobody_is_joined, plan_of, theatre
 from tests.proxy.stage import Stage
 from tests.proxy.talk import Talk, leave_nothing, sdp
@@ -89,7 +89,7 @@ def test_the_next_backend_is_asked_in_small_steps_and_for_no_more_than_it_takes(
     steps = Steps(stage)
     killed(stage)
     stage.pass_time(0.2)
-    assert len(invites(stage)) == INITIAL_WINDOW
+    assert len(invites(stage)) == JOINED_AT_ONCE
     while invites(stage):
         take_one(stage, calls)
         stage.pass_time(0.005)
@@ -116,7 +116,7 @@ def test_a_new_call_does_not_wait_for_them() -> None:
 def test_those_that_wait_for_their_turn_are_not_given_up() -> None:
     stage, calls = many()
     killed(stage)
-    for _ in range(3):
+    for _ in range(CONVERSATIONS // JOINED_AT_ONCE + 1):
         stage.pass_time(0.1)
         asked = invites(stage)
         for invite in asked:

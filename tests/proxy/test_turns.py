@@ -10,7 +10,7 @@ from haproxy_voip.core.deadlines import Deadlines
 from haproxy_voip.proxy.errands import PAUSE_SECONDS, STEP, Errands
 from haproxy_voip.proxy.facts import AdminChanged
 from haproxy_voip.proxy.shared import Output
-from haproxy_voip.proxy.turns import Turns
+from haproxy_voip.proxy.turns import JOINED_AT_ONCE, JOINED_SHARE, Turns
 
 
 @dataclass(eq=False)
@@ -20,6 +20,7 @@ class Call:
     name: str
     over: bool = False
     carried: bool = False
+    partner: Any = None  # whom its client hears meanwhile
     turns: list[float] = field(default_factory=list)
 
     @property
@@ -150,6 +151,34 @@ def test_a_backend_that_answers_quickly_gets_more():
         if begun:
             turns.end(begun[0].name, begun[0], now)
     assert most > INITIAL_WINDOW
+
+
+def begun_of(turns: Turns, calls: list[Call]) -> list[Call]:
+    for step in range(len(calls)):
+        turns._errands.wake(0.01 * step)
+    return [call for call in calls if call.turns]
+
+
+def test_those_who_hear_each_other_wait_for_those_who_are_alone():
+    turns, joined = made(), [Call(f"joined {number}", partner=True) for number in range(2 * JOINED_AT_ONCE)]
+    alone = [Call(f"alone {number}") for number in range(INITIAL_WINDOW - JOINED_AT_ONCE)]
+    for call in [*joined, *alone]:
+        turns.ask(call.name, call, 0.0)
+    assert begun_of(turns, [*joined, *alone]) == [*joined[:JOINED_AT_ONCE], *alone]
+    alone[0].carried = True
+    turns.end(alone[0].name, alone[0], 1.0)
+    assert len(begun_of(turns, joined)) == JOINED_AT_ONCE  # as long as others are under way
+
+
+def test_of_thousands_a_share_is_under_way():
+    turns, joined = made(), [Call(str(number), partner=True, carried=True) for number in range(1000)]
+    for call in joined:
+        turns.ask(call.name, call, 0.0)
+    most = 0
+    while waiting := [call for call in begun_of(turns, joined) if call.name in turns._current]:
+        most = max(most, len(waiting))
+        turns.end(waiting[0].name, waiting[0], 0.01)
+    assert JOINED_SHARE * 900 < most <= JOINED_SHARE * 1000
 
 
 def test_who_asked_again_before_it_began_begins_once():
