@@ -189,7 +189,7 @@ def _rung_by(caller: str, callee: Invitation, named: list[Call], here: list[Call
     if callee.trunk is not None:
         set_up = [call for call in set_up if _same_number(call.callee.name, callee.name)] or set_up
         return named if [_moved(call) for call in set_up] == [True] else []
-    if caller.lower() in HIDDEN and (len(set_up) != 1 or set_up[0].rebuilding is not None):
+    if caller.lower() in HIDDEN and [_moved(call) for call in set_up] != [True]:
         return []
     return named
 
