@@ -241,7 +241,7 @@ class Call:
     def _stop(self, status: int, reason: str, headers: list[Header], now: float, by: str = "proxy") -> list[Output]:
         outputs = [] if self.caller is None else self.caller.refuse(status, now)
         if self.attempt is not None:
-            outputs += self.attempt.cancel(headers, now)
+            outputs += self._home.withdraw(self, self.attempt, headers, now)
         return outputs + self._end(reason, now, by, status)
 
     # -- the calling backend is gone ----------------------------------------------------------------
