@@ -84,9 +84,9 @@ async def test_a_server_that_changes_the_order_lets_nothing_be_heard_twice(bench
 @on_either_relay
 async def test_a_change_of_the_session_ends_it_and_nothing_is_heard_twice(bench: Bench) -> None:
     call = await bridged(bench)
-    server = Server(bench, 2, delay=0.1)
+    server = Server(bench, 2, delay=0.05)
     call.through(server, handover=True)
-    await call.go_on(10)
+    await call.go_on(5)
     said = [talker.sent for talker in call.talkers]
     call.install(0, handover=False)
     await call.go_on(40)
