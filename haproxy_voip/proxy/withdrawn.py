@@ -6,6 +6,7 @@ has another call, its INVITE could be taken for that one's (claims.py).
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # A server answers a cancelled INVITE with 487 within its round-trip time. One that says nothing for so long is dead.
 ANSWERED_SECONDS = 1.0
+# More are cancelled at once only when calls by the thousand end. The oldest are forgotten; most were answered by then.
+MAX_WITHDRAWN = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,14 @@ class Withdrawn:
     """Those of the last moment, in the order they were cancelled."""
 
     def __init__(self) -> None:
-        self._invites: list[_Invite] = []
+        self._invites: deque[_Invite] = deque(maxlen=MAX_WITHDRAWN)
 
     def add(self, call: Call, attempt: Attempt, now: float) -> None:
         """This INVITE is about to be cancelled, unless it was answered."""
         if attempt.over or attempt.transaction is None:
             return
-        self._forget(now)
+        while self._invites and _over(self._invites[0], now):
+            self._invites.popleft()
         until = now + ANSWERED_SECONDS
         invite = _Invite(call.caller_name, attempt.backend, call.answered_at is not None, attempt.transaction, until)
         self._invites.append(invite)
@@ -48,9 +52,11 @@ class Withdrawn:
 
         `again`: only of calls that were answered once.
         """
-        self._forget(now)
-        here = [one for one in self._invites if (one.caller, one.backend) == (caller, backend)]
+        pending = [one for one in self._invites if not _over(one, now)]
+        self._invites = deque(pending, MAX_WITHDRAWN)
+        here = [one for one in pending if (one.caller, one.backend) == (caller, backend)]
         return any(one.again or not again for one in here)
 
-    def _forget(self, now: float) -> None:
-        self._invites = [one for one in self._invites if now < one.until and not one.transaction.answered]
+
+def _over(invite: _Invite, now: float) -> bool:
+    return now >= invite.until or invite.transaction.answered

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from haproxy_voip.proxy.leg import Side
 from haproxy_voip.proxy.survival import REBUILD_SECONDS
 from haproxy_voip.proxy.topology import TOKEN_HEADER
-from haproxy_voip.proxy.withdrawn import ANSWERED_SECONDS
+from haproxy_voip.proxy.withdrawn import ANSWERED_SECONDS, MAX_WITHDRAWN
 from haproxy_voip.sip.message import Request
-from tests.proxy.conversation import Conversation, claim, converse, hung_up, joined, known, requests, silent, theatre
+from tests.proxy.conversation import (
+    Conversation,
+    calls_of,
+    claim,
+    converse,
+    hung_up,
+    joined,
+    known,
+    requests,
+    silent,
+    theatre,
+)
 from tests.proxy.stage import Peer, Stage
 from tests.proxy.talk import leave_nothing, sdp
 
@@ -158,3 +170,19 @@ def test_one_that_was_never_answered_rings_until_the_backend_has_heard_that_it_i
     cancelled(stage)
     claim(stage, "beta", "1001", "1002")
     assert requests(phone) == ["INVITE"]
+
+
+def test_the_oldest_are_forgotten_when_calls_by_the_thousand_are_cancelled() -> None:
+    stage = theatre()
+    call = converse(stage)
+    stage.kill("alpha")
+    call.invited()
+    [ours] = [one for one in calls_of(stage) if one.attempt is not None and one.attempt.side is Side.BACKEND]
+    assert ours.attempt is not None
+    withdrawn_invites = stage.node._calls.claims.withdrawn
+    for _ in range(MAX_WITHDRAWN + 1):
+        withdrawn_invites.add(ours, ours.attempt, stage.now)
+    assert len(withdrawn_invites._invites) == MAX_WITHDRAWN
+    assert withdrawn_invites.any("1001", "beta", stage.now)
+    assert not withdrawn_invites.any("1001", "beta", stage.now + ANSWERED_SECONDS)
+    assert len(withdrawn_invites._invites) == 0
