@@ -39,6 +39,21 @@ def test_silence_between_words_is_not_taken_for_what_was_heard():
         assert words == [word for word in said if word][: len(words)] and len(words) > 10
 
 
+def test_in_whatever_order_the_server_sends_each_word_is_heard_once():
+    for seed in range(300):
+        random, handover = Random(seed), Handover(0.0)
+        delay, jitter, begins = random.uniform(0.0, 0.1), random.choice([0.0, 0.03, 0.06]), random.randrange(20)
+        said = [0 if random.random() < 0.3 else turn for turn in range(1, 80)]
+        events = [(0.02 * turn, False, payload) for turn, payload in enumerate(said)]
+        events += [(at + delay + random.uniform(0.0, jitter), True, payload) for at, _, payload in events[begins:]]
+        heard = [
+            payload
+            for at, server, payload in sorted(events)
+            if (handover.served(payload, at) if server else handover.direct(payload, at))
+        ]
+        assert sorted(filter(None, heard)) == [word for word in said if word]
+
+
 @pytest.mark.parametrize("begins", [0, 1, 3, 12])
 def test_a_tone_whose_packets_are_all_the_same_is_heard_without_a_gap(begins: int):
     heard = play({begins: 0.05}, said=[0] * 60)
