@@ -298,7 +298,7 @@ class Call:
         """One party hangs up: answered at once, so that a dead other side delays nobody."""
         request = transaction.request
         outputs = self._shared.answer(transaction, response_to(request, 200), now)
-        farewell.forsake(leg)
+        farewell.hung_up(self._shared, leg, self.legs)
         if self.over:
             return outputs
         if not self.answered and (self.caller is None or leg.side is self.callee.side):
