@@ -13,7 +13,7 @@ from haproxy_voip.edge.media_leg import BUFFER, VIEW, Look
 from haproxy_voip.rtp.fingerprint import hash_of
 from haproxy_voip.rtp.flow import StreamPlan
 from haproxy_voip.rtp.handover import LIMIT_SECONDS, Handover
-from haproxy_voip.rtp.header import FIXED_BYTES, VERSION_BITS
+from haproxy_voip.rtp.header import FIXED_BYTES, ORDER, VERSION_BITS
 from haproxy_voip.rtp.joint import Joint, payload_bounds
 from haproxy_voip.rtp.payload_types import conversion
 
@@ -56,13 +56,17 @@ class Passage:
             heard = self.handover.served(_payload_hash(size), now)
             if self.handover.done and self.done_at is None:
                 self._hear_the_server(now)
+            elif not heard and self.done_at is not None and self.end.hearing is not None:
+                sequence, _, ssrc = ORDER.unpack_from(BUFFER)
+                self.end.hearing.outgoing.skip(sequence, ssrc)
             return heard
 
         return look
 
     def end_now(self, now: float) -> None:
-        """Hear the server whatever it says."""
+        """Hear the server whatever it says, but for what was heard directly."""
         if self.done_at is None:
+            self.handover.end(now)
             self._hear_the_server(now)
 
     def _hear_the_server(self, now: float) -> None:

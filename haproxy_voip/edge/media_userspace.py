@@ -52,8 +52,10 @@ class MediaRelay:
         partner = self._bridged(stream)
         if former is not None and partner is None and plan.handover:
             self._begin_passages(stream, former)
-        elif stream.passage is not None and (plan.bridge is not None or not plan.handover):
+        elif stream.passage is not None and plan.bridge is not None:
             self._end_passages(stream)
+        elif stream.passage is not None and not plan.handover:
+            self._cut_short(stream.passage)
         self._hear(stream, replaced)
         changed = [stream, *(other for other in (former, partner) if other is not None)]
         for other in changed[1:]:
@@ -182,6 +184,13 @@ class MediaRelay:
             passage = Passage(stream.client, stream.backend, other.plan.stream, Handover(now))
             stream.passage = passage
             self._loop.call_later(OVER_SECONDS, self._passages_over, stream, passage)
+
+    def _cut_short(self, passage: Passage) -> None:
+        """Both clients hear their backends. What these still have of what was heard directly is left out as before."""
+        other = self._streams[passage.other].passage
+        for each in (passage, other):
+            if each is not None:
+                each.end_now(monotonic())
 
     def _passages_over(self, stream: Stream, passage: Passage) -> None:
         if self._streams.get(stream.plan.stream) is stream and stream.passage is passage:

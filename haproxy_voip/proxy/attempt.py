@@ -50,8 +50,8 @@ class Attempt:
     """Owns the client transaction of a call's initial INVITE."""
 
     __slots__ = (
-        "_call", "_challenges", "_declined", "_shared", "contact", "flow", "hidden", "legs", "listener", "over",
-        "request", "side", "transaction",
+        "_call", "_challenges", "_declined", "_shared", "backend", "contact", "flow", "hidden", "legs", "listener",
+        "over", "request", "side", "transaction",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, call: Call, callee: Invitation) -> None:
@@ -59,6 +59,7 @@ class Attempt:
         self._call = call
         self.listener: Listener = call
         self.side = callee.side
+        self.backend = callee.backend  # of a callee on the client side: that calls it
         self.flow = callee.flow
         self.hidden = callee.hidden
         self.legs: dict[str, Leg] = {}  # the callee's tag -> our leg to it

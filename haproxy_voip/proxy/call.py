@@ -241,7 +241,7 @@ class Call:
     def _stop(self, status: int, reason: str, headers: list[Header], now: float, by: str = "proxy") -> list[Output]:
         outputs = [] if self.caller is None else self.caller.refuse(status, now)
         if self.attempt is not None:
-            outputs += self.attempt.cancel(headers, now)
+            outputs += self._home.withdraw(self, self.attempt, headers, now)
         return outputs + self._end(reason, now, by, status)
 
     # -- the calling backend is gone ----------------------------------------------------------------
@@ -298,7 +298,7 @@ class Call:
         """One party hangs up: answered at once, so that a dead other side delays nobody."""
         request = transaction.request
         outputs = self._shared.answer(transaction, response_to(request, 200), now)
-        farewell.forsake(leg)
+        farewell.hung_up(self._shared, leg, self.legs)
         if self.over:
             return outputs
         if not self.answered and (self.caller is None or leg.side is self.callee.side):

@@ -9,6 +9,7 @@ from haproxy_voip.cluster.choice import Choice
 from haproxy_voip.cluster.decisions import Decision, Thing, decide
 from haproxy_voip.core.effects import Send
 from haproxy_voip.proxy import farewell, story
+from haproxy_voip.proxy.attempt import Attempt
 from haproxy_voip.proxy.call import Call, CallState
 from haproxy_voip.proxy.caller import Incoming
 from haproxy_voip.proxy.claims import Claims
@@ -29,7 +30,7 @@ from haproxy_voip.proxy.turns import Turns
 from haproxy_voip.proxy.upstream import Upstream
 from haproxy_voip.rtp.fingerprint import Fingerprints
 from haproxy_voip.sip.errors import MessageError
-from haproxy_voip.sip.message import Response
+from haproxy_voip.sip.message import Header, Response
 from haproxy_voip.sip.transactions import ClientTransaction
 
 # Dialogs a dead backend may still believe in; told to end when it returns. More are dropped, oldest first.
@@ -131,6 +132,12 @@ class Calls:
         """Who its other end is may change: what was heard until now proves nothing any more."""
         for stream in call.media.streams:
             self.fingerprints.forget(stream)
+
+    def withdraw(self, call: Call, attempt: Attempt, headers: list[Header], now: float) -> list[Output]:
+        """Cancel an INVITE of this call; a backend may have called somebody for it by now."""
+        if attempt.side is Side.BACKEND:
+            self.claims.withdrawn.add(call, attempt, now)
+        return attempt.cancel(headers, now)
 
     def rehome(self, call: Call, backend: str) -> None:
         """The call is on another backend now."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from haproxy_voip.proxy.leg import Side
 from haproxy_voip.proxy.topology import TOKEN_HEADER
+from haproxy_voip.proxy.withdrawn import Withdrawn
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.sdp import codecs_cover, codecs_equal, locate_sdp, parse
 
@@ -55,6 +56,7 @@ class Claims:
     def __init__(self) -> None:
         self._waiting: dict[Call, None] = {}
         self._stranded: dict[Call, None] = {}
+        self.withdrawn = Withdrawn()
         self._found: dict[Call, float] = {}  # both its ends are at a backend again, and since when
 
     def wait(self, call: Call) -> None:
@@ -84,6 +86,8 @@ class Claims:
         here = list(here)
         origins = self._origins(incoming, callee, here, now)
         if not origins and callee.trunk is None and self._comes_late(caller, callee, now):
+            return Claim(refuse=True)
+        if self._may_be_withdrawn(origins, incoming, callee.backend, now):
             return Claim(refuse=True)
         at_phone = [call for call in self._waiting if call.callee.reaches(callee)]
         named = [call for call in at_phone if call.caller_name == caller]
@@ -140,6 +144,15 @@ class Claims:
         here = [call for call in self._found if (call.caller_name, call.backend) == (caller, callee.backend)]
         return bool(here) and not any(call.callee.reaches(callee) for call in here)
 
+    def _may_be_withdrawn(self, origins: list[Call], incoming: Incoming, backend: str, now: float) -> bool:
+        """Whether the backend may mean a call that was hung up, rather than one that goes on."""
+        caller, token = incoming.request.from_.uri.user or "anonymous", incoming.request.get(TOKEN_HEADER)
+        if not origins:
+            return self.withdrawn.any(caller, backend, now, again=True)
+        told = any(call.token == token for call in origins)
+        rebuilt = any(call.rebuilding is not None for call in origins)
+        return rebuilt and not told and self.withdrawn.any(caller, backend, now)
+
     def _other_ends(self, origin: Call, at_phone: list[Call], named: list[Call]) -> list[Call]:
         """The legs at this phone that may be the other end of this one call."""
         if origin.rebuilding is None:  # a call that was never elsewhere rings nobody yet
@@ -189,7 +202,7 @@ def _rung_by(caller: str, callee: Invitation, named: list[Call], here: list[Call
     if callee.trunk is not None:
         set_up = [call for call in set_up if _same_number(call.callee.name, callee.name)] or set_up
         return named if [_moved(call) for call in set_up] == [True] else []
-    if caller.lower() in HIDDEN and (len(set_up) != 1 or set_up[0].rebuilding is not None):
+    if caller.lower() in HIDDEN and [_moved(call) for call in set_up] != [True]:
         return []
     return named
 

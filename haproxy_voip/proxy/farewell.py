@@ -68,6 +68,13 @@ def leave(shared: Shared, leg: Leg, alive: bool, now: float) -> list[Output]:
     return outputs
 
 
+def hung_up(shared: Shared, leg: Leg, legs: list[Leg]) -> None:
+    """Whoever is on this leg of a call with these `legs` said BYE. One that was left waits for no ACK any more."""
+    forsake(leg)
+    if leg.peer is None and leg not in legs:
+        shared.legs.remove(leg)
+
+
 def _left(shared: Shared, leg: Leg, then: Callable[[float], list[Output]], now: float) -> list[Output]:
     shared.legs.remove(leg)
     return then(now)

@@ -163,7 +163,7 @@ class Half:
 
     def dropped(self, now: float) -> list[Output]:
         """The dialog at the next backend is not wanted any more."""
-        outputs = [] if self.attempt is None else self.attempt.cancel([], now)
+        outputs = [] if self.attempt is None else self.whole.home.withdraw(self.call, self.attempt, [], now)
         if self.new is not None:
             outputs += farewell.leave(self.whole.shared, self.new, True, now)
         self.call.relocation = None

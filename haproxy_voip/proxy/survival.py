@@ -41,6 +41,8 @@ REBUILD_SECONDS = 6.0
 # From the callee's answer to when its caller surely had it, unless the backend was dead by then: one pass through that
 # (pairing.py), and the time in which the death of one that is frozen was not known.
 PASSED_ON_SECONDS = 0.5
+# How often it is looked whether a backend has answered what was cancelled.
+LOOK_SECONDS = 0.02
 # Of a call that was up: a server that was restarted just now, or differs from the others, is asked in vain.
 NOT_KNOWN_HERE = frozenset({404, 480})
 
@@ -51,6 +53,7 @@ class Survival:
     __slots__ = (
         "_call",
         "_given_up",
+        "_held",
         "_home",
         "_queued",
         "_reckonings",
@@ -76,6 +79,7 @@ class Survival:
         self.carried = False  # a backend carries the call again
         self._given_up = False  # no backend is asked any more
         self._queued = False  # it waits for its turn
+        self._held = False  # it has its turn, and waits for what another call of that caller has left behind
         self._since: float | None = None  # when the backend that carried it last was left
         self._reckonings: list[Reckoning] = []  # that wait to hear what comes of it
         # The client answered the call, but its backend died without saying that it knows: whoever called hears it ring.
@@ -108,7 +112,7 @@ class Survival:
             outputs += self._stop_waiting(leg, now)
             if leg is not client:
                 outputs += farewell.leave(self._shared, leg, alive, now)
-        client.peer, self.carried, self._given_up = None, False, False
+        client.peer, self.carried, self._given_up, self._held = None, False, False, False
         unanswered = bool(client.unacknowledged) and self.agreed is None
         for cseq in list(client.unacknowledged):
             outputs += self._shared.send_ack(client, cseq)
@@ -179,6 +183,10 @@ class Survival:
         self._queued = False
         if self._obsolete:
             return None
+        if self._home.claims.withdrawn.any(call.caller_name, call.backend, now):
+            self._queued = self._held = True
+            self._shared.alarms.set(call, now + LOOK_SECONDS)
+            return []
         for one in (call, call.partner):
             if one is not None:
                 self._shared.alarms.set(one, now + REBUILD_SECONDS)
@@ -321,7 +329,7 @@ class Survival:
     def _abandon(self, now: float) -> list[Output]:
         """Neither the INVITE nor the dialog at the next backend is wanted any more."""
         call = self._call
-        outputs = [] if call.attempt is None else call.attempt.cancel([], now)
+        outputs = [] if call.attempt is None else self._home.withdraw(call, call.attempt, [], now)
         outputs += self._home.turns.end(call.caller_name, self, now)
         backend_leg, self.leg.peer = self.leg.peer, None
         if backend_leg is not None:
@@ -334,6 +342,10 @@ class Survival:
     def wake(self, now: float) -> list[Output]:
         """It took too long, or has not begun: another call of that caller goes first."""
         partner = self._call.partner
+        if self._held:
+            self._held = False
+            begun = self.turn(now)
+            return self._home.turns.end(self._call.caller_name, self, now) if begun is None else begun
         if self._queued or (partner is not None and partner.survival is not None and partner.survival._queued):
             self._shared.alarms.set(self._call, now + REBUILD_SECONDS)
             return []

@@ -1,9 +1,12 @@
 """From a bridge back to a server that takes its time, on real sockets."""
 
 import asyncio
+from itertools import pairwise
 
+from haproxy_voip.core.address import Address
 from haproxy_voip.edge import media_passage
-from tests.edge.media_bench import Bench, later, on_either_relay
+from haproxy_voip.rtp.header import FIXED_BYTES
+from tests.edge.media_bench import Bench, Phone, later, on_either_relay
 from tests.edge.media_scene import Conversation, Server, Talker
 
 
@@ -41,6 +44,56 @@ async def test_a_server_that_needs_a_while_takes_over_without_a_packet_lost_or_h
         talker.check_continuous()
         assert heard_all(talker, other)
     assert bench.relay.snapshot(1).backend.dropped == 0
+
+
+def in_pairs(leg: Phone, first: int) -> None:
+    """After this many packets what is sent from here comes out in pairs, what was said last first."""
+    send, kept = leg.send, list[bytes]()
+    sent = 0
+
+    def overtaking(data: bytes, to: Address) -> None:
+        nonlocal sent
+        sent += 1
+        if sent <= first:
+            send(data, to)
+            return
+        kept.append(data)
+        if len(kept) == 2:
+            send(kept[0][:FIXED_BYTES] + kept[1][FIXED_BYTES:], to)
+            send(kept[1][:FIXED_BYTES] + kept[0][FIXED_BYTES:], to)
+            kept.clear()
+
+    leg.send = overtaking  # type: ignore[method-assign]
+
+
+@on_either_relay
+async def test_a_server_that_changes_the_order_lets_nothing_be_heard_twice(bench: Bench) -> None:
+    call = await bridged(bench)
+    server = Server(bench, 2, delay=0.03)
+    for first, leg in enumerate(server.legs):
+        in_pairs(leg, first)
+    call.through(server, handover=True)
+    await call.go_on(30)
+    await call.settle()
+    for talker in call.talkers:
+        assert len(set(talker.turns)) == len(talker.turns) >= 30
+        sequences = [header.sequence for header, _ in talker.heard]
+        assert all((after - before) & 0xFFFF == 1 for before, after in pairwise(sequences))
+
+
+@on_either_relay
+async def test_a_change_of_the_session_ends_it_and_nothing_is_heard_twice(bench: Bench) -> None:
+    call = await bridged(bench)
+    server = Server(bench, 2, delay=0.05)
+    call.through(server, handover=True)
+    await call.go_on(5)
+    said = [talker.sent for talker in call.talkers]
+    call.install(0, handover=False)
+    await call.go_on(40)
+    await call.settle()
+    for talker, count in zip(call.talkers, reversed(said), strict=True):
+        talker.check_continuous()
+        assert talker.turns[-1] > count and {count - 1, count} <= {*talker.turns}
 
 
 @on_either_relay

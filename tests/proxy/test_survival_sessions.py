@@ -142,6 +142,19 @@ def test_a_callee_whose_offer_nobody_answered_is_hung_up() -> None:
     leave_nothing(stage)
 
 
+def test_a_living_backend_that_hangs_up_instead_of_answering_leaves_nothing_behind() -> None:
+    """Found by seed 20016 of the simulation: its dialog was kept for ever."""
+    stage = theatre()
+    talk = incoming(stage, body=b"")
+    talk.answer(sdp(talk.callee, 7000))
+    stage.command("maint", name="alpha")
+    talk.callee.take("ACK")
+    hung_up(talk.callee)
+    talk.by_caller("BYE")
+    talk.caller.take(200)
+    leave_nothing(stage)
+
+
 def test_a_next_backend_that_offers_nothing_is_offered_what_the_callee_has() -> None:
     stage = theatre()
     call = converse(stage)

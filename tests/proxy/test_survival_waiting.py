@@ -131,6 +131,7 @@ def test_and_so_does_the_other_end_of_each() -> None:
     hung_up(first.callee)
     stage.beta.answer(stage.beta.take_request("CANCEL"), 200)
     stage.beta.answer(first.ours.invited, 487)
+    stage.pass_time(0.05)
     stage.beta.answer(calls[1].invited(), 100)
     stage.pass_time(REBUILD_SECONDS - 0.5)
     assert joined(stage, calls[1].caller, calls[1].callee)
@@ -150,5 +151,7 @@ def test_whose_turn_has_not_come_is_not_given_up() -> None:
     stage.kill("beta")  # the first has its turn at charlie later than the second began to wait
     stage.charlie.answer(calls[0].invited("charlie"), 100)
     stage.pass_time(REBUILD_SECONDS + 0.05)
+    stage.charlie.answer(calls[0].ours.invited, 487)
+    stage.pass_time(0.05)
     calls[1].rebuilt("charlie")
     assert silent(calls[1].caller, calls[1].callee)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from haproxy_voip.sip.message import Request, Response
-from tests.proxy.conversation import claim, converse, ring, theatre
+from tests.proxy.conversation import claim, converse, dial, known, ring, theatre
 from tests.proxy.stage import Peer, Stage
 from tests.proxy.talk import Talk, answer_all, incoming, leave_nothing, sdp
 
@@ -338,6 +338,31 @@ def test_a_hidden_caller_is_not_joined_to_a_leg_that_somebody_else_rings() -> No
     stage.kill("alpha")
     claimed(talk, from_="<sip:anonymous@anonymous.invalid>;tag=second")
     assert talk.callee.take_request("INVITE") is not talk.invited
+
+
+def test_unless_nobody_else_can_be_meant() -> None:
+    stage = theatre(("1001", "1002"))
+    call = dial(stage, "1001", "600")
+    leg = ring(stage, "alpha", "anonymous", "1002")
+    stage.kill("alpha")
+    stage.beta.answer(stage.beta.take_request("INVITE"), 100)
+    claim(stage, "beta", "anonymous", "1002")
+    assert requests(leg.callee, "INVITE") == [] and call.caller.inbox == []
+
+
+def test_a_new_call_is_not_joined_to_what_rang_before_it() -> None:
+    """Found by seed 13945 of the simulation: the one whose leg that was had been put through anew."""
+    stage = theatre(("1001", "1002", "1003"))
+    call = dial(stage, "1001", "600")
+    leg = ring(stage, "alpha", "anonymous", "1002")
+    stage.kill("alpha")
+    stage.beta.answer(stage.beta.take_request("INVITE"), 486)
+    call.caller.take_response(486)
+    other = known(stage, "1003")
+    other.request("INVITE", f"sip:601@{stage.domain}", body=sdp(other))
+    stage.beta.answer(stage.beta.take_request("INVITE"), 100)
+    claim(stage, "beta", "anonymous", "1002")
+    assert requests(leg.callee, "INVITE") != []
 
 
 def test_of_two_callers_of_one_name_the_one_who_is_heard_already_may_be_meant() -> None:
