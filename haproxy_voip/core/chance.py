@@ -8,6 +8,9 @@ from __future__ import annotations
 from random import Random, SystemRandom
 
 TOKEN_BITS = 64
+TOKEN_DIGITS = TOKEN_BITS // 4
+# Random bytes asked of the system at once: 512 tokens.
+BLOCK_BYTES = 4096
 
 
 class Chance:
@@ -19,10 +22,10 @@ class Chance:
         self.random = random
         self._getrandbits = random.getrandbits
 
-    @classmethod
-    def system(cls) -> Chance:
+    @staticmethod
+    def system() -> Chance:
         """Unguessable, for production."""
-        return cls(SystemRandom())
+        return _SystemChance()
 
     @classmethod
     def seeded(cls, seed: int) -> Chance:
@@ -44,3 +47,25 @@ class Chance:
     def between(self, low: float, high: float) -> float:
         """A time or a share, uniformly."""
         return self.random.uniform(low, high)
+
+
+class _SystemChance(Chance):
+    """A call takes a dozen tokens, and a call into the kernel for each would cost more than all else about them.
+
+    Each digit is given out once. A process that forks would give out its digits twice; ours never does.
+    """
+
+    __slots__ = ("_at", "_digits")
+
+    def __init__(self) -> None:
+        super().__init__(SystemRandom())
+        self._digits = ""
+        self._at = 0
+
+    def token(self) -> str:
+        """See Chance."""
+        begin = self._at
+        if begin == len(self._digits):
+            self._digits, begin = self.random.randbytes(BLOCK_BYTES).hex(), 0
+        self._at = begin + TOKEN_DIGITS
+        return self._digits[begin : self._at]

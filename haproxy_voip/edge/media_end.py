@@ -7,7 +7,7 @@ from time import monotonic
 
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.media_leg import Leg, Retell, Surroundings
-from haproxy_voip.edge.media_sockets import Pair
+from haproxy_voip.edge.media_ports import MediaPorts, PortPair
 from haproxy_voip.edge.media_tally import Tally
 from haproxy_voip.rtp import rtcp
 from haproxy_voip.rtp.comfort_noise import PACKET_SECONDS, ComfortNoise
@@ -38,7 +38,7 @@ class End:
         "tally",
     )
 
-    def __init__(self, pair: Pair, plan: StreamPlan, side: Side, media: Surroundings) -> None:
+    def __init__(self, pair: PortPair, plan: StreamPlan, side: Side, media: Surroundings) -> None:
         party = party_of(plan, side)
         now = monotonic()
         self.side: Side = side
@@ -57,8 +57,8 @@ class End:
                 self.refusal_told = True
                 media.refused()
 
-        around = Surroundings(media.loop, media.latched, refused)
-        control = Surroundings(media.loop, lambda source: None, refused)
+        around = Surroundings(media.latched, refused)
+        control = Surroundings(lambda source: None, refused)
         self.rtp = Leg(
             pair.rtp, Latch(usable(party.local, party.remote), party.signalling_host, now), self.tally, around
         )
@@ -67,19 +67,18 @@ class End:
 
     # -- sockets -------------------------------------------------------------------------------------
 
-    def move(self, local: Address, pair: Pair) -> None:
+    def move(self, local: Address, pair: PortPair, ports: MediaPorts) -> None:
         """Take other ports."""
-        former, self.pair, self.local = self.pair, pair, local
+        ports.give_back(self.local, self.pair)
+        self.pair, self.local = pair, local
         self.rtp.move(pair.rtp)
         self.rtcp.move(pair.rtcp)
-        former.close()
 
-    def close(self) -> None:
-        """Free both ports. Nobody is led to it any more, and it is not used again."""
-        for leg in (self.rtp, self.rtcp):
-            leg.close()
-            leg.release()
-        self.pair.close()
+    def close(self, ports: MediaPorts) -> None:
+        """Give back both ports. Nobody is led to it any more, and it is not used again."""
+        self.rtp.release()
+        self.rtcp.release()
+        ports.give_back(self.local, self.pair)
         self._source = None
 
     # -- what the kernel does for it ------------------------------------------------------------------

@@ -12,13 +12,13 @@ word. So whatever takes the error off the socket, be it reading or sending, has 
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
 from haproxy_voip.core.address import Address
+from haproxy_voip.edge.media_ports import Port
 from haproxy_voip.edge.media_shortcut import Shortcut
 from haproxy_voip.edge.media_sockets import connect, disconnect
 from haproxy_voip.edge.media_tally import Tally
@@ -52,9 +52,8 @@ Look = Callable[[int, float], bool]
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What watches a leg, and whom it tells: from within its reading loop, so these must not change any leg."""
+    """Whom a leg tells: from within its reading loop, so these must not change any leg."""
 
-    loop: asyncio.AbstractEventLoop
     latched: Callable[[Address], None]
     refused: Callable[[], None]
 
@@ -67,9 +66,9 @@ class Leg:
         "_connected",
         "_connecting",
         "_other_reader",
+        "_port",
         "_recv_into",
         "_recvfrom_into",
-        "_watched",
         "control",
         "deaf",
         "drain",
@@ -89,8 +88,9 @@ class Leg:
         "transmit",
     )
 
-    def __init__(self, sock: socket.socket, latch: Latch, tally: Tally, around: Surroundings) -> None:
-        self.sock = sock
+    def __init__(self, port: Port, latch: Latch, tally: Tally, around: Surroundings) -> None:
+        self._port = port
+        self.sock = port.sock
         self.latch = latch
         self.tally = tally
         self.control = self.opaque = self.mux = self.deaf = False
@@ -108,26 +108,22 @@ class Leg:
         self._connected: Address | None = None
         self._connecting = False  # connected, but packets that came before may still be queued
         self._other_reader: Callable[[], None] | None = None  # in place of ours
-        self._watched: Callable[[], None] | None = None  # what the loop calls
         self._bind_calls()
 
     def _bind_calls(self) -> None:
         self._recv_into, self._recvfrom_into = self.sock.recv_into, self.sock.recvfrom_into
 
-    def move(self, sock: socket.socket) -> None:
-        """Go on with another socket; the caller closes the former one and calls `route`."""
-        self.close()
-        self.sock = sock
+    def move(self, port: Port) -> None:
+        """Go on with another port; the caller gives the former one back and calls `route`."""
+        self._port, self.sock = port, port.sock
         self._connected, self._connecting = None, False
         self._bind_calls()
 
-    def close(self) -> None:
-        """Read no more. The socket is the caller's to close."""
-        self._around.loop.remove_reader(self.sock.fileno())
-        self._watched = None
-
     def release(self) -> None:
-        """Closed for good: let go of what refers back to it, because nothing collects circles (commands/serve.py)."""
+        """It is over: let go of what refers back to it, because nothing collects circles (commands/serve.py).
+
+        The port is the caller's to give back.
+        """
         if self.shortcut is not None:
             self.shortcut.end()
         del self.drain, self.transmit, self.partner, self.rtcp_partner, self.retell, self.look
@@ -140,13 +136,12 @@ class Leg:
         peer = self.latch.peer if self.latch.settled(now) else None
         if self._connected is not None and self._connected != peer:
             disconnect(self.sock)
-            self._connected = self._watched = None  # an error may have been taken off it
+            self._connected = None
+            self._port.watch()  # an error may have been taken off it
         if peer is not None and self._connected is None and connect(self.sock, peer):
             self._connected, self._connecting = peer, True
-        self.drain = self._way_to_read()
+        self._read_as_fits()
         self.transmit = self._transmit()
-        if self._watched != self._reader():
-            self._watch()
 
     @property
     def trusted_peer(self) -> Address | None:
@@ -166,7 +161,10 @@ class Leg:
     def read_by(self, reader: Callable[[], None] | None) -> None:
         """Let this be called when there is something to read; None: the way it always was."""
         self._other_reader = reader
-        self.drain = self._way_to_read()
+        self._read_as_fits()
+
+    def _read_as_fits(self) -> None:
+        self.drain = self._port.reader = self._way_to_read()
 
     def _way_to_read(self) -> Callable[[], None]:
         if self._other_reader is not None:
@@ -178,18 +176,6 @@ class Leg:
         if self.control or self.opaque or self.mux:
             return self._drain_connected
         return self._drain_media
-
-    def _watch(self) -> None:
-        self._watched = self._reader()
-        self._around.loop.remove_reader(self.sock.fileno())
-        self._around.loop.add_reader(self.sock.fileno(), self._watched)
-
-    def _reader(self) -> Callable[[], None]:
-        """What the loop is to call: always the same where the way to read changes often, as telling it takes 20 us."""
-        return self.drain if self.shortcut is None else self._read
-
-    def _read(self) -> None:
-        self.drain()
 
     def _transmit(self) -> Transmit | None:
         target, sendto = self.latch.target, self.sock.sendto
@@ -379,7 +365,7 @@ class Leg:
 
     def fault(self, error: OSError) -> bool:
         """Note an error that was taken off this leg's socket; True when it says that nobody listens at the peer."""
-        self._watch()
+        self._port.watch()
         if not isinstance(error, ConnectionRefusedError):
             return False
         self.tally.refused += 1

@@ -63,9 +63,14 @@ def connect(bound: socket.socket, peer: Address) -> bool:
 
 
 def disconnect(connected: socket.socket) -> None:
+    """Let anybody send here again, and forget an error that the former peer left behind."""
+    loosen(connected)
+    with contextlib.suppress(OSError):
+        connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def loosen(connected: socket.socket) -> None:
     """Let anybody send here again. The port stays ours because it was bound by its number, not chosen by the kernel."""
     if LIBC.connect(connected.fileno(), UNSPECIFIED, len(UNSPECIFIED)) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
-    with contextlib.suppress(OSError):
-        connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # an error the former peer left behind

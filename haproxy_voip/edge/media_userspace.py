@@ -17,7 +17,7 @@ from haproxy_voip.edge.media_end import End, elsewhere, party_of
 from haproxy_voip.edge.media_kernel import KernelCache
 from haproxy_voip.edge.media_leg import Look, Surroundings
 from haproxy_voip.edge.media_passage import OVER_SECONDS, Passage
-from haproxy_voip.edge.media_sockets import Pair, bind_pair
+from haproxy_voip.edge.media_ports import MediaPorts, PortPair
 from haproxy_voip.edge.media_watch import Listener, Stream, Watch
 from haproxy_voip.rtp.flow import Counters, Side, StreamCounters, StreamPlan
 from haproxy_voip.rtp.handover import Handover
@@ -35,6 +35,7 @@ class MediaRelay:
         self._loop = loop
         self._listener = listener
         self._streams: dict[int, Stream] = {}
+        self._ports = MediaPorts(loop)
         self._cache = None if kernel is None else KernelCache(kernel)
         self._watch = Watch(loop, listener, self._streams, self._cache)
 
@@ -69,7 +70,7 @@ class MediaRelay:
         self._watch.follow(stream, replaced)
 
     def remove(self, stream: int) -> StreamCounters:
-        """Free the ports; what was counted. Zeros for a stream that is not known."""
+        """Give the ports back; what was counted. Zeros for a stream that is not known."""
         known = self._streams.get(stream)
         if known is None:
             return StreamCounters(Counters(), Counters())
@@ -81,8 +82,8 @@ class MediaRelay:
             self._hear(partner)
             self._lead(partner)
         counters = known.counters()
-        known.client.close()
-        known.backend.close()
+        known.client.close(self._ports)
+        known.backend.close(self._ports)
         return counters
 
     def snapshot(self, stream: int) -> StreamCounters:
@@ -97,6 +98,7 @@ class MediaRelay:
             self._cache.let_go()
         for stream in list(self._streams):
             self.remove(stream)
+        self._ports.close()
 
     @property
     def kernel_flows(self) -> int:
@@ -214,9 +216,9 @@ class MediaRelay:
     def _open(self, plan: StreamPlan) -> Stream:
         if len(self._streams) >= MAX_STREAMS:
             raise OSError(f"{MAX_STREAMS} streams are relayed already")
-        client_pair = bind_pair(plan.client.local)
+        client_pair = self._ports.take(plan.client.local)
         try:
-            backend_pair = bind_pair(plan.backend.local)
+            backend_pair = self._ports.take(plan.backend.local)
         except OSError:
             client_pair.close()
             raise
@@ -224,10 +226,9 @@ class MediaRelay:
         stream = self._streams[plan.stream] = Stream(plan, client, backend)
         return stream
 
-    def _end(self, pair: Pair, plan: StreamPlan, side: Side) -> End:
+    def _end(self, pair: PortPair, plan: StreamPlan, side: Side) -> End:
         stream = plan.stream
         around = Surroundings(
-            self._loop,
             lambda source: self.tell_latched(stream, side, source),
             lambda: self.tell_refused(stream, side),
         )
@@ -251,13 +252,13 @@ class MediaRelay:
         """Take other ports where the plan says so: all of them, or none with OSError."""
         ends = (stream.client, stream.backend)
         moves = [(end, local) for end in ends if (local := party_of(plan, end.side).local) != end.local]
-        pairs: list[Pair] = []
+        pairs: list[PortPair] = []
         try:
             for _, local in moves:
-                pairs.append(bind_pair(local))
+                pairs.append(self._ports.take(local))
         except OSError:
             for pair in pairs:
                 pair.close()
             raise
         for (end, local), pair in zip(moves, pairs, strict=True):
-            end.move(local, pair)
+            end.move(local, pair, self._ports)

@@ -21,6 +21,8 @@ from haproxy_voip.edge.facts import AskedToReload, RecordsLost, RecordsNotWritte
 MAX_WAITING = 100_000
 # How often (seconds) to ask for records that are due when nothing happens.
 LOOK_AGAIN = 0.25
+# How long (seconds) to let facts gather. To be woken for each costs a call more than all else that makes its record.
+GATHER_SECONDS = 0.05
 # How long (seconds) the last lines may take at the end.
 FAREWELL = 2.0
 # Who called whom is nobody else's business.
@@ -102,6 +104,8 @@ class RecordFile:
             if time.monotonic() >= looked_at + LOOK_AGAIN:
                 looked_at = time.monotonic()
                 self._write(self._records.due(time.time()))
+            if self._waiting.empty():
+                time.sleep(GATHER_SECONDS)
             try:
                 item = self._waiting.get(timeout=LOOK_AGAIN)
             except queue.Empty:

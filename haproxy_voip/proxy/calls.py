@@ -67,7 +67,7 @@ class Calls:
 
     def invite(self, incoming: Incoming, callee: Invitation, now: float) -> list[Output]:
         """A new call, or a backend's claim to one whose phone rings or talks already. Raises MessageError."""
-        if callee.side is Side.BACKEND:
+        if callee.side is Side.BACKEND or self.claims.none:
             return self._begin(incoming, callee, now)
         here = [*self._by_backend[callee.backend], *self._coming(callee.backend)]
         claim = self.claims.read(incoming, callee, here, now)
@@ -157,7 +157,7 @@ class Calls:
                 call.trunk.calls -= 1
         for stream in call.media.streams:
             self._owners.pop(stream, None)
-        self.claims.settle(call)
+        self.claims.forget(call)
 
     # -- drain --move -------------------------------------------------------------------------------
 

@@ -58,11 +58,17 @@ class Claims:
         self._stranded: dict[Call, None] = {}
         self.withdrawn = Withdrawn()
         self._found: dict[Call, float] = {}  # both its ends are at a backend again, and since when
+        self._rebuilt: dict[Call, None] = {}  # as far as is known
 
     def wait(self, call: Call) -> None:
         """Its backend died; another one is to carry it."""
         self._waiting[call] = None
         self._stranded.pop(call, None)
+        self.rebuild(call)
+
+    def rebuild(self, call: Call) -> None:
+        """Another backend is to carry it, be there a phone that waits for that or not."""
+        self._rebuilt[call] = None
 
     def strand(self, call: Call) -> None:
         """It goes on without a backend. One that was asked may yet call the phone for it, too late."""
@@ -75,9 +81,21 @@ class Claims:
         self._stranded.pop(call, None)
         self._found.pop(call, None)
 
+    def forget(self, call: Call) -> None:
+        """It ended."""
+        self.settle(call)
+        self._rebuilt.pop(call, None)
+
     def found(self, call: Call, now: float) -> None:
         """A backend has both ends of this conversation again."""
         self._found[call] = now
+
+    @property
+    def none(self) -> bool:
+        """Whether all calls are where they began, so that every INVITE is a new one. Told without looking at each."""
+        if self._rebuilt:
+            self._rebuilt = {call: None for call in self._rebuilt if call.rebuilding is not None}
+        return not (self._waiting or self._stranded or self._found or self._rebuilt)
 
     def read(self, incoming: Incoming, callee: Invitation, here: Iterable[Call], now: float) -> Claim:
         """The meaning of an INVITE for this phone by the backend that carries the calls `here`."""

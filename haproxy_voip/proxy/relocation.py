@@ -217,6 +217,7 @@ class Relocation:
 
     def begin(self, now: float) -> list[Output]:
         """Ask the next backend, once it knows the callee."""
+        self.home.claims.rebuild(self.ours.call)
         self.home.claims.wait(self.theirs.call)
         self.shared.alarms.set(self, now + MOVE_SECONDS)
         return self.home.when_known(self.callee.name, self.target, self._invite, now)

@@ -217,21 +217,21 @@ def usable(local: Address, remote: Address | None) -> Address | None:
     """
     if remote is None or not 0 < remote.port <= 65535:
         return None
-    literal = _unicast(remote.host)
-    if literal is None or literal.version != local.family:
+    host = _unicast(remote.host)
+    if host is None or (":" in host) != (":" in local.host):
         return None
-    found = Address(str(literal), remote.port)
+    found = Address(host, remote.port)
     return None if found == local else found
 
 
 # Calls are moved by the hundred when a server dies, and between the same hosts: reading them anew would take longest.
 @lru_cache(maxsize=1024)
-def _unicast(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _unicast(host: str) -> str | None:
     try:
         literal = ipaddress.ip_address(host)
     except ValueError:
         return None
-    return None if literal.is_multicast or literal.is_unspecified or literal == BROADCAST else literal
+    return None if literal.is_multicast or literal.is_unspecified or literal == BROADCAST else str(literal)
 
 
 def rtcp_of(party: Party) -> Address | None:

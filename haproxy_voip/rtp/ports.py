@@ -1,6 +1,7 @@
 """Pairs of media ports (RFC 3550 section 11: RTP even, RTCP the next odd one).
 
-Deterministic: the port that has rested longest is given out next; at first they go upwards.
+Deterministic: the port that has rested longest is given out next, and while none has rested a new one, going upwards.
+So no more ports are in use than are needed, and the relay has those bound already.
 Times are monotonic seconds.
 """
 
@@ -52,12 +53,11 @@ class PortPool:
 
     def take(self, now: float) -> int:
         """An even port that nobody uses. Raises NoPorts."""
-        self._release(now)
-        if not self._free:
+        port = self._next(now)
+        if port is None:
             raise NoPorts(
                 f"{len(self._taken)} port pairs in use, {len(self._resting)} resting, {len(self._broken)} broken"
             )
-        port = self._free.popleft()
         self._taken.add(port)
         return port
 
@@ -83,12 +83,16 @@ class PortPool:
         """How many pairs are taken."""
         return len(self._taken)
 
-    def _release(self, now: float) -> None:
-        for waiting in (self._resting, self._broken):
-            while waiting and waiting[0][0] <= now:
-                port = waiting.popleft()[1]
-                if port in self._ours:
-                    self._free.append(port)
+    def _next(self, now: float) -> int | None:
+        while self._resting and self._resting[0][0] <= now:
+            port = self._resting.popleft()[1]
+            if port in self._ours:
+                return port
+        while self._broken and self._broken[0][0] <= now:
+            port = self._broken.popleft()[1]
+            if port in self._ours:
+                self._free.append(port)
+        return self._free.popleft() if self._free else None
 
 
 def _pairs(low: int, high: int) -> range:

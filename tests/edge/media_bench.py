@@ -4,6 +4,7 @@ That something does *not* arrive is shown by what is sent after it and does: loo
 """
 
 import asyncio
+import errno
 import functools
 import itertools
 import os
@@ -18,7 +19,7 @@ import uvloop
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge import media_end, media_kernel, media_leg, media_userspace, media_watch
 from haproxy_voip.edge.kernel_relay import KernelRelay
-from haproxy_voip.edge.media_sockets import bind_pair
+from haproxy_voip.edge.media_sockets import bind, bind_pair, connect
 from haproxy_voip.edge.media_userspace import Listener, MediaRelay
 from haproxy_voip.rtp.flow import Party, StreamPlan
 from haproxy_voip.rtp.header import Header
@@ -44,6 +45,14 @@ def free_pair(host: str = "127.0.0.1") -> Address:
             continue
         return Address(host, port)
     raise AssertionError
+
+
+def nobody_at(local: Address) -> bool:
+    """Whether the kernel says so to who sends there; over loopback it does at once."""
+    with bind(free_pair(local.host)) as sock:
+        assert connect(sock, local)
+        sock.send(b"anybody?")
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
 
 
 class Phone:

@@ -13,7 +13,7 @@ from haproxy_voip.edge.media_leg import Leg
 from haproxy_voip.edge.media_sockets import bind_pair
 from haproxy_voip.rtp.flow import Kind
 from haproxy_voip.rtp.header import Header
-from tests.edge.media_bench import STREAM, Bench, Phone, free_pair, on_either_relay, on_uvloop, rtp
+from tests.edge.media_bench import STREAM, Bench, Phone, free_pair, nobody_at, on_either_relay, on_uvloop, rtp
 from tests.edge.media_scene import Conversation, Server
 
 
@@ -80,7 +80,7 @@ async def test_the_backend_side_may_move_to_other_ports_while_the_client_speaks(
     bench.revise(backend=replace(bench.plan.backend, local=bench.from_relay))
     received = [await bench.backend.hears_from() for _ in range(10)]
     assert received == [(rtp(sequence), bench.from_relay) for sequence in range(10, 20)]
-    bind_pair(former).close()  # and the former ports are free
+    assert nobody_at(former)
 
 
 @on_uvloop()
@@ -107,17 +107,40 @@ async def test_a_stream_whose_second_port_is_taken_holds_nothing(bench: Bench) -
 
 
 @on_uvloop()
-async def test_removing_frees_the_ports_at_once_and_reports(bench: Bench) -> None:
+async def test_removing_leaves_nobody_at_the_ports_at_once_and_reports(bench: Bench) -> None:
     bench.install()
     await bench.both_speak()
     counters = bench.relay.remove(STREAM)
     assert counters.client.packets == counters.backend.packets == 3
     assert counters.client.bytes == 3 * len(rtp(0))
     assert counters.client.lost == 0 and counters.client.last_arrival is not None
-    bind_pair(bench.to_relay).close()
-    bind_pair(bench.from_relay).close()
+    assert nobody_at(bench.to_relay) and nobody_at(bench.from_relay)
     assert bench.relay.remove(STREAM) == bench.relay.snapshot(STREAM)
     assert bench.relay.snapshot(STREAM).client.last_arrival is None
+
+
+@on_uvloop()
+async def test_what_was_sent_to_the_last_stream_on_a_port_does_not_reach_the_next(bench: Bench) -> None:
+    bench.install()
+    await bench.both_speak()
+    bench.client.send(rtp(3, b"too late to be read"), bench.to_relay)
+    bench.relay.remove(STREAM)
+    bench.client.send(rtp(4, b"to nobody"), bench.to_relay)
+    bench.told.clear()
+    bench.install()
+    await bench.both_speak()
+    counters = bench.relay.snapshot(STREAM)
+    assert (counters.client.packets, counters.client.dropped) == (3, 0)
+
+
+@on_uvloop()
+async def test_a_closed_relay_holds_no_port(bench: Bench) -> None:
+    bench.install()
+    await bench.both_speak()
+    bench.relay.remove(STREAM)
+    bench.relay.close()
+    bind_pair(bench.to_relay).close()
+    bind_pair(bench.from_relay).close()
 
 
 @on_uvloop()

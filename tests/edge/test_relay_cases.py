@@ -10,6 +10,7 @@ import pytest
 from haproxy_voip.edge.kernel_flow import PASS_UP
 from haproxy_voip.edge.kernel_relay import KernelRelay
 from haproxy_voip.edge.media_leg import Leg, Surroundings
+from haproxy_voip.edge.media_ports import Port
 from haproxy_voip.edge.media_tally import Tally
 from haproxy_voip.rtp.flow import Latch
 from haproxy_voip.rtp.joint import Joint
@@ -73,8 +74,8 @@ def test_userspace(case: Case, host: str) -> None:
             leg.drain()
         sent = [came.out for came in case.packets if came.out is not None]
         assert heard(around.out_peer, len(sent)) == [(data, address_of(around.out_local)) for data in sent]
-        leg.close()
-        leg.partner.close()
+        for sock in (around.local, around.out_local):
+            loop.remove_reader(sock.fileno())
     relayed = [came for came in case.packets if came.fate in (Fate.SENT, Fate.LATE)]
     if Fate.PASSED_UP not in [came.fate for came in case.packets]:
         assert (leg.tally.packets, leg.tally.bytes) == (len(relayed), sum(len(came.data) for came in relayed))
@@ -85,13 +86,13 @@ def test_userspace(case: Case, host: str) -> None:
 
 def leg_of(case: Case, around: Places, loop: asyncio.AbstractEventLoop) -> Leg:
     """A leg that has latched, with a partner that may be sent to."""
-    now, quiet = monotonic(), Surroundings(loop, lambda source: None, lambda: None)
+    now, quiet = monotonic(), Surroundings(lambda source: None, lambda: None)
     reception, outgoing = begun(case)
     legs = []
     for sock, party in ((around.local, around.peer), (around.out_local, around.out_peer)):
         latch = Latch(address_of(party), "", now)
         latch.accept(address_of(party), 0, 0, now)
-        legs.append(Leg(sock, latch, Tally(reception), quiet))
+        legs.append(Leg(Port(loop, sock), latch, Tally(reception), quiet))
     leg, partner = legs
     leg.partner = leg.rtcp_partner = partner
     leg.mux = case.mux

@@ -35,6 +35,14 @@ def test_the_port_that_rested_longest_comes_first():
     assert [pool.take(20.0) for _ in range(3)] == [second, third, first]
 
 
+def test_one_that_has_rested_comes_before_one_that_was_never_used():
+    pool = PortPool(20000, 20099, quarantine=10.0)
+    port = pool.take(0.0)
+    pool.give_back(port, 1.0)
+    assert pool.take(10.9) == port + 2
+    assert pool.take(11.0) == port
+
+
 def test_a_port_that_cannot_be_bound_is_left_alone_for_long():
     pool = PortPool(20000, 20003, quarantine=1.0)
     port = pool.take(0.0)

@@ -24,6 +24,10 @@ PARAMETER = re.compile(
     r"\s*+(?:,[\s,]*+|$)",
     re.DOTALL,
 )
+# In these spellings, one after the other with a comma and a space, credentials come from nearly every phone.
+COMMON_NAMES = frozenset(
+    {"username", "realm", "nonce", "uri", "response", "algorithm", "cnonce", "opaque", "qop", "nc", "stale", "domain"}
+)
 
 
 def parse_digest(value: str) -> dict[str, str] | None:
@@ -36,8 +40,29 @@ def parse_digest(value: str) -> dict[str, str] | None:
         raise MessageError(f"no authentication scheme: {value[:80]!r}")
     if scheme[1].lower() != "digest":
         return None
+    return _plain(value[scheme.end() :]) or _scanned(value, scheme.end())
+
+
+def _plain(text: str) -> dict[str, str] | None:
+    """What can be read without looking at each character; None for anything else, be it right or wrong."""
     parameters: dict[str, str] = {}
-    at, end = scheme.end(), len(value)
+    for parameter in text.split(", "):
+        name, _, value = parameter.partition("=")
+        if name not in COMMON_NAMES or name in parameters:
+            return None
+        if not value.replace("-", "").isalnum():  # SHA-256 comes without quotes
+            if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+                return None
+            value = value[1:-1]
+            if '"' in value or "\\" in value:
+                return None
+        parameters[name] = value
+    return parameters
+
+
+def _scanned(value: str, at: int) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    end = len(value)
     while at < end:
         found = PARAMETER.match(value, at)
         if found is None:

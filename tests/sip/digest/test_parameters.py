@@ -69,3 +69,21 @@ def test_noise_is_read_or_refused(noise: str) -> None:
 @given(st.text(max_size=20))
 def test_any_text_survives_quoting(text: str) -> None:
     assert parse_digest(f"Digest username={quote(text)}") == {"username": text}
+
+
+def read(value: str) -> object:
+    try:
+        return parse_digest(value)
+    except MessageError as error:
+        return error.status
+
+
+VALUES = st.text(alphabet='ab0"\\,= ä', max_size=6)
+PAIRS = st.lists(st.tuples(st.sampled_from(["realm", "nc", "uri", "Uri", "x"]), VALUES | VALUES.map(quote)), max_size=4)
+
+
+@settings(max_examples=500, deadline=None)
+@given(PAIRS)
+def test_the_usual_spelling_means_what_any_other_does(pairs: list[tuple[str, str]]) -> None:
+    usual = ", ".join(f"{name}={value}" for name, value in pairs)
+    assert read(f"Digest {usual}") == read(f"Digest {usual} ") == read(f"Digest ,{usual}")
