@@ -64,7 +64,7 @@ class MediaRelay:
         for each in changed:
             self._lead(each)
         if partner is not None:
-            # Conversations may follow for milliseconds before the loop reads again, and these two wait to hear each other.
+            # Others may have to be joined for milliseconds before the loop reads again, and these two wait to be heard.
             stream.client.rtp.drain()
             partner.client.rtp.drain()
         self._watch.follow(stream, replaced)

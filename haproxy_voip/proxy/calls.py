@@ -67,7 +67,7 @@ class Calls:
 
     def invite(self, incoming: Incoming, callee: Invitation, now: float) -> list[Output]:
         """A new call, or a backend's claim to one whose phone rings or talks already. Raises MessageError."""
-        if callee.side is Side.BACKEND or self.claims.none:
+        if callee.side is Side.BACKEND or self.claims.none(now):
             return self._begin(incoming, callee, now)
         here = [*self._by_backend[callee.backend], *self._coming(callee.backend)]
         claim = self.claims.read(incoming, callee, here, now)

@@ -90,12 +90,11 @@ class Claims:
         """A backend has both ends of this conversation again."""
         self._found[call] = now
 
-    @property
-    def none(self) -> bool:
+    def none(self, now: float) -> bool:
         """Whether all calls are where they began, so that every INVITE is a new one. Told without looking at each."""
         if self._rebuilt:
             self._rebuilt = {call: None for call in self._rebuilt if call.rebuilding is not None}
-        return not (self._waiting or self._stranded or self._found or self._rebuilt)
+        return not (self._waiting or self._stranded or self._found or self._rebuilt or self.withdrawn.pending(now))
 
     def read(self, incoming: Incoming, callee: Invitation, here: Iterable[Call], now: float) -> Claim:
         """The meaning of an INVITE for this phone by the backend that carries the calls `here`."""

@@ -1,8 +1,9 @@
 """One after the other, for each caller: of two calls that a caller has, the next backend is asked for one at a time, so
 that what it then does can only mean that one (claims.py). And of all callers no more at a time than the backend answers
-quickly (cluster/pace.py): one that has lost its neighbour gets its calls, and must not be buried under them. Whose client
-hears nobody goes first; those that are joined to each other can wait, and each of them that is set up takes time from the
-audio of all the others, at the backend and here, so they go a few at a time.
+quickly (cluster/pace.py): one that has lost its neighbour gets its calls, and must not be buried under them.
+
+Whose client hears nobody goes first. Those that are joined to each other can wait, and each that is set up takes time
+from the audio of all the others, at the backend and here: so they go a few at a time.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from haproxy_voip.proxy.call import Call
 
 
-# Calls whose clients hear each other that are begun at once: so many, or of a thousand and more this share of those that
-# wait. With 10 and more, audio of a hundred calls on two processors had gaps of 57 ms (p99), with 2 of 37.
+# Calls whose clients hear each other that are under way at once: so many, or this share of those that wait. With 10 and
+# more the audio of a hundred calls, on two processors with everybody else, had gaps of 57 ms (p99); with 2 of 37.
 JOINED_AT_ONCE, JOINED_SHARE = 2, 0.02
 
 

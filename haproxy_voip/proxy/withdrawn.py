@@ -41,11 +41,16 @@ class Withdrawn:
         """This INVITE is about to be cancelled, unless it was answered."""
         if attempt.over or attempt.transaction is None:
             return
-        while self._invites and _over(self._invites[0], now):
-            self._invites.popleft()
+        self.pending(now)
         until = now + ANSWERED_SECONDS
         invite = _Invite(call.caller_name, attempt.backend, call.answered_at is not None, attempt.transaction, until)
         self._invites.append(invite)
+
+    def pending(self, now: float) -> bool:
+        """Whether there are any."""
+        while self._invites and _over(self._invites[0], now):
+            self._invites.popleft()
+        return bool(self._invites)
 
     def any(self, caller: str, backend: str, now: float, again: bool = False) -> bool:
         """Whether this backend may be calling somebody for a call of this caller that is over.

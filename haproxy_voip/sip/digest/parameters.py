@@ -46,6 +46,8 @@ def parse_digest(value: str) -> dict[str, str] | None:
 def _plain(text: str) -> dict[str, str] | None:
     """What can be read without looking at each character; None for anything else, be it right or wrong."""
     parameters: dict[str, str] = {}
+    if not text.isascii():
+        return None
     for parameter in text.split(", "):
         name, _, value = parameter.partition("=")
         if name not in COMMON_NAMES or name in parameters:
