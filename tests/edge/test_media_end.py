@@ -7,7 +7,7 @@ from haproxy_voip.rtp import rtcp
 from haproxy_voip.rtp.g711 import MU_TO_A
 from haproxy_voip.rtp.header import Header
 from haproxy_voip.rtp.rtcp import ReceiverReport, ReportBlock, SenderReport
-from tests.edge.media_bench import Bench, on_either_relay
+from tests.edge.media_bench import Bench, on_either_relay, on_uvloop
 from tests.edge.media_scene import Conversation, Server, voiced
 
 BEFORE, WHILE, AFTER = 20, 25, 25
@@ -101,7 +101,7 @@ async def test_mu_law_becomes_a_law_for_who_speaks_nothing_else(bench: Bench) ->
     assert bench.relay.snapshot(1).client.unsent == 1
 
 
-@on_either_relay
+@on_uvloop()
 async def test_who_are_joined_hear_what_waited_before_the_loop_reads_again(bench: Bench) -> None:
     """Other conversations may have to be joined first, and other things be done: milliseconds of silence."""
     call, server = Conversation(bench), Server(bench, 1)
