@@ -189,10 +189,10 @@ class MediaRelay:
 
     def _cut_short(self, passage: Passage) -> None:
         """Both clients hear their backends. What these still have of what was heard directly is left out as before."""
-        other = self._streams[passage.other].passage
+        now, other = monotonic(), self._streams[passage.other].passage
         for each in (passage, other):
             if each is not None:
-                each.end_now(monotonic())
+                each.end_now(now)
 
     def _passages_over(self, stream: Stream, passage: Passage) -> None:
         if self._streams.get(stream.plan.stream) is stream and stream.passage is passage:
@@ -205,10 +205,8 @@ class MediaRelay:
         if passage is None:
             return
         other = self._streams[passage.other]
-        for each in (stream, other):
-            if each.passage is not None:
-                each.passage.end_now(monotonic())
-                each.passage = None
+        self._cut_short(passage)
+        stream.passage = other.passage = None
         self._lead(other)
 
     # -- ports ---------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 # Calls whose clients hear each other that are under way at once: so many, or this share of those that wait. With 10 and
-# more the audio of a hundred calls, on two processors with everybody else, had gaps of 57 ms (p99); with 2 of 37.
+# more the audio of a hundred calls, on two processors with everybody else, had gaps of 57 ms (p99); with 2 of 43.
 JOINED_AT_ONCE, JOINED_SHARE = 2, 0.02
 
 

@@ -160,7 +160,7 @@ class Failovers:
 
     def hand_over(self, now: float) -> list[Output]:
         """Those leave whose server has all that it was sent."""
-        return [output for one in self._shared.handover.take() for output in one.hand_over(now)]
+        return [output for session in self._shared.handover.take() for output in apart(_hand_over, session, now)]
 
     def _review(self, now: float) -> list[Output]:
         """A backend more: perhaps a better reserve, perhaps the first one at all."""
@@ -173,6 +173,10 @@ def _go(session: Session, now: float) -> list[Output]:
 
 def _relocate(session: Session, now: float) -> list[Output]:
     return session.residence.relocate(now)
+
+
+def _hand_over(session: Session, now: float) -> list[Output]:
+    return session.residence.hand_over(now)
 
 
 def _review(session: Session, now: float) -> list[Output]:

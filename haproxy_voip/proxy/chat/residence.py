@@ -164,7 +164,7 @@ class Residence:
             self._enter(Phase.SETTLED)
             outputs += self._settled(now)
         elif self.phase is Phase.HANDOVER and unacknowledged.sent == unacknowledged.acknowledged:
-            self._shared.handover.ready(self, leg.backend)
+            self._shared.handover.ready(self._session, leg.backend)
             outputs += self._shared.failovers.hand_over(now)
         elif self.phase is Phase.SETTLED:
             outputs += self._session.traffic.replay.acknowledged(leg, now)
@@ -242,7 +242,7 @@ class Residence:
         self._enter(Phase.HANDOVER, now + HANDOVER_SECONDS)
         assert self.active is not None
         books = self.active.books.unacknowledged
-        self._shared.handover.begin(self, self.active.backend, ready=books.sent == books.acknowledged)
+        self._shared.handover.begin(self._session, self.active.backend, ready=books.sent == books.acknowledged)
         return self.active.request()
 
     def keep_reserve(self, now: float) -> list[Output]:
@@ -285,7 +285,7 @@ class Residence:
 
     def _enter(self, phase: Phase, wake_at: float | None = None) -> None:
         if self.phase is Phase.HANDOVER and self.backend is not None:
-            self._shared.handover.end(self, self.backend)
+            self._shared.handover.end(self._session, self.backend)
         self.phase = phase
         self._shared.alarms.set(self, wake_at)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from haproxy_voip.proxy.chat.phases import Phase
-from haproxy_voip.proxy.chat.residence import HANDOVER_SECONDS
+from haproxy_voip.proxy.chat.residence import HANDOVER_SECONDS, Residence
+from haproxy_voip.proxy.facts import SessionFailed
+from haproxy_voip.proxy.shared import Output
 from tests.proxy.chat.server import DOMAIN
 from tests.proxy.chat.stage import Client, Stage, config
 
@@ -38,6 +42,23 @@ def test_nobody_waits_for_long() -> None:
     stage.run(HANDOVER_SECONDS + 0.5)
     assert {stage.backend_of(one) for one in (home, work, bob)} == {"beta"}
     assert home.said() == work.said() == ["on the way"]
+
+
+def test_a_mistake_in_one_keeps_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, home, work, bob = underway()
+    his, hand_over = stage.session(bob).residence, Residence.hand_over
+
+    def wrong(residence: Residence, now: float) -> list[Output]:
+        if residence is his:
+            raise ValueError("a mistake of ours")
+        return hand_over(residence, now)
+
+    monkeypatch.setattr(Residence, "hand_over", wrong)
+    stage.chat.shared.handover.ready(stage.session(bob), "alpha")
+    outputs = stage.chat.shared.failovers.hand_over(stage.now)
+    [failed] = [output for output in outputs if isinstance(output, SessionFailed)]
+    assert "a mistake of ours" in failed.error
+    assert {stage.session(one).residence.backend for one in (home, work)} == {"beta"}
 
 
 def test_who_ends_meanwhile_is_not_waited_for() -> None:
