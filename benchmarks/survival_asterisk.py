@@ -12,6 +12,7 @@ of the kernel:
   undisturbed  the same in the second before the failure: what machine and phones add by themselves
   switch       the longest time between two packets from 60 ms after the sound was back, while the call goes from the
                bridge to the next server
+  missing      packets of 20 ms that were said and never heard, by phone
   twice, late  packets that were heard twice, or after what was said later
   lost         calls that ended, or were silent at the end
   left         halves of calls that no server took: their phones are joined until somebody hangs up
@@ -73,10 +74,10 @@ class Line:
             return self.ear.heard_loud(begin, end)
         return [at for at, _ in self.ear.heard_of(self.speaker, begin, end)]
 
-    def disorder(self, begin: float, end: float) -> tuple[int, int]:
-        """How many packets were heard twice, and how many late."""
+    def disorder(self, begin: float, end: float) -> tuple[int, int, int]:
+        """How many packets were not heard, how many twice, and how many late."""
         if self.speaker is None:
-            return 0, 0
+            return 0, 0, 0
         twice = late = newest = 0
         heard: set[int] = set()
         for _, which in self.ear.heard_of(self.speaker, begin, end):
@@ -84,7 +85,8 @@ class Line:
             late += which not in heard and which < newest
             heard.add(which)
             newest = max(newest, which)
-        return twice, late
+        missing = max(heard) - min(heard) + 1 - len(heard) if heard else 0
+        return missing, twice, late
 
 
 @dataclass(slots=True)
@@ -100,6 +102,7 @@ class Figures:
     switches: list[float] = field(default_factory=list)
     detected: list[float] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
     twice: int = 0
     late: int = 0
     lost: int = 0
@@ -189,7 +192,8 @@ class Scene:
         figures.gaps.append(max(longest for longest, _ in gaps))
         figures.switches.append(max(_within(t, back + BACK, end) for t, (_, back) in zip(heard, gaps, strict=True)))
         for line in lines:
-            twice, late = line.disorder(failed_at - BEFORE, end)
+            missing, twice, late = line.disorder(failed_at - BEFORE, end)
+            figures.missing.append(missing)
             figures.twice, figures.late = figures.twice + twice, figures.late + late
 
 
@@ -260,10 +264,10 @@ def _brief(figures: Figures) -> str:
 
 def table(rows: Sequence[Figures]) -> str:
     """Lines for people, milliseconds."""
+    gaps = f"{'p50':>4}{'p99':>6}{'worst':>7}"
     lines = [
-        f"{'':26}{'calls':>6}{'rounds':>7}{'detected':>9} |{'gap p50':>8}{'p99':>6}{'worst':>7} |{'undisturbed':>12}"
-        f"{'worst':>6} |{'switch p50':>11}{'p99':>6}{'worst':>7} |{'twice':>6}{'late':>5}{'lost':>5}{'left':>5}"
-        "   signals"
+        f"{'':26}{'calls':>6}{'rounds':>7}{'detected':>9} |{'gap':>4}{gaps} |{'undisturbed':>12}{'worst':>6} |"
+        f"{'switch':>7}{gaps} |{'missing':>8}{gaps} |{'twice':>6}{'late':>5}{'lost':>5}{'left':>5}   signals"
     ]
     for row in rows:
         name = f"{row.suite} {row.kind} {row.failure}"
@@ -272,6 +276,7 @@ def table(rows: Sequence[Figures]) -> str:
             f"{_p(row.gaps, 50):>8}{_p(row.gaps, 99):>6}{_p(row.gaps, 100):>7} |"
             f"{_p(row.undisturbed, 50):>12}{_p(row.undisturbed, 100):>6} |"
             f"{_p(row.switches, 50):>11}{_p(row.switches, 99):>6}{_p(row.switches, 100):>7} |"
+            f"{_percentile(row.missing, 50):>12}{_percentile(row.missing, 99):>6}{_percentile(row.missing, 100):>7} |"
             f"{row.twice:6}{row.late:5}{row.lost:5}{row.left:5}   "
             + ", ".join(f"{name} {row.signals.count(name)}x" for name in dict.fromkeys(row.signals))
         )
@@ -281,9 +286,13 @@ def table(rows: Sequence[Figures]) -> str:
 
 
 def _p(values: Sequence[float], percent: int) -> str:
-    """The smallest value that so many percent do not exceed."""
+    return _ms(_percentile(values, percent)) if values else _ms(None)
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    """The smallest value that so many percent do not exceed; 0 where there are none."""
     ordered = sorted(values)
-    return _ms(ordered[min(len(ordered) - 1, -(-len(ordered) * percent // 100) - 1)] if ordered else None)
+    return ordered[min(len(ordered) - 1, -(-len(ordered) * percent // 100) - 1)] if ordered else 0
 
 
 def _ms(seconds: float | None) -> str:

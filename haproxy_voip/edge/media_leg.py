@@ -325,6 +325,13 @@ class Leg:
             else:
                 tally.unsent += 1
 
+    def pass_on_late(self, packet: bytearray, at: float) -> None:
+        """Send the partner an RTP packet that came here at `at`, and was counted then."""
+        size = len(packet)
+        BUFFER[:size] = packet
+        if self.joint is None or self.joint.carry(BUFFER, size, at):
+            self._pass_on(self.partner, size)
+
     def _pass_on_rtcp(self, size: int) -> None:
         if self.retell is not None:
             told = self.retell(VIEW[:size])

@@ -21,6 +21,7 @@ from haproxy_voip.edge.media_ports import MediaPorts, PortPair
 from haproxy_voip.edge.media_watch import Listener, Stream, Watch
 from haproxy_voip.rtp.flow import Counters, Side, StreamCounters, StreamPlan
 from haproxy_voip.rtp.handover import Handover
+from haproxy_voip.rtp.undelivered import undelivered
 
 __all__ = ["Listener", "MediaRelay"]
 
@@ -64,6 +65,9 @@ class MediaRelay:
         for each in changed:
             self._lead(each)
         if partner is not None:
+            if former is None and not plan.handover:
+                _deliver(stream, partner)
+                _deliver(partner, stream)
             # Others may have to be joined for milliseconds before the loop reads again, and these two wait to be heard.
             stream.client.rtp.drain()
             partner.client.rtp.drain()
@@ -175,7 +179,7 @@ class MediaRelay:
         if passage is not None and other is not None:
             return other.direct_way(plan), passage.by_the_server()
         if plan.prints:
-            return self._watch.print_of(plan.stream, "client"), self._watch.print_of(plan.stream, "backend")
+            return self._watch.print_of(stream, "client"), self._watch.print_of(stream, "backend")
         return None, None
 
     # -- from a bridge to the backends ---------------------------------------------------------------
@@ -260,3 +264,10 @@ class MediaRelay:
             raise
         for (end, local), pair in zip(moves, pairs, strict=True):
             end.move(local, pair, self._ports)
+
+
+def _deliver(talker: Stream, listener: Stream) -> None:
+    """Give this client, who hears the other from now on, what their server had of them when it died."""
+    for at, packet in undelivered(talker.said, listener.backend.tally.last_arrival, monotonic()):
+        talker.client.rtp.pass_on_late(packet, at)
+    talker.said.clear()

@@ -6,8 +6,9 @@ One timer for all streams, and none while there are no streams.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 from haproxy_voip.core.address import Address
@@ -15,8 +16,10 @@ from haproxy_voip.edge.media_end import End
 from haproxy_voip.edge.media_kernel import KernelCache
 from haproxy_voip.edge.media_leg import BUFFER, VIEW, Look
 from haproxy_voip.edge.media_passage import Passage, payload_in_buffer
+from haproxy_voip.rtp.continuity import VIDEO_CLOCK_HZ
 from haproxy_voip.rtp.fingerprint import MIN_PAYLOAD_BYTES, PRINT_BYTES, Print, hash_of, sampled, sampled_by_hash
 from haproxy_voip.rtp.flow import Side, StreamCounters, StreamPlan
+from haproxy_voip.rtp.undelivered import Said, latest
 
 TICK_SECONDS = 0.02
 # Three packets in a row missing: longer than the jitter between servers, short enough to be heard as a click. Who is
@@ -55,6 +58,7 @@ class Stream:
     backend: End
     quiet: bool = True  # whether its backend has sent nothing for `SILENCE_SECONDS`
     passage: Passage | None = None  # its client's, from a bridge to the backend
+    said: deque[Said] = field(default_factory=latest)  # by its client, of late; nothing while the kernel relays
     spoke_from: int = 0  # how many packets the backend had sent when it last began to speak
 
     def counters(self) -> StreamCounters:
@@ -107,16 +111,20 @@ class Watch:
             stream.client.begin_noise(monotonic())
             self._noisy[stream.plan.stream] = stream
 
-    def print_of(self, stream: int, side: Side) -> Look:
-        """What tells of payloads that arrive on this side of this stream."""
-        by_hash = self._cache is None
+    def print_of(self, stream: Stream, side: Side) -> Look:
+        """What tells of payloads that arrive on this side of this stream, and keeps what its client says."""
+        number, by_hash = stream.plan.stream, self._cache is None
+        keeps = by_hash and side == "client" and stream.plan.clock_hz != VIDEO_CLOCK_HZ
+        said = stream.said if keeps else None
 
         def look(size: int, now: float) -> bool:
+            if said is not None:
+                said.append((now, BUFFER[:size]))
             begin, end = payload_in_buffer(size)
             if end - begin >= MIN_PAYLOAD_BYTES and (by_hash or sampled(VIEW[begin:end])):
                 payload_hash = hash_of(BUFFER[1] & 0x7F, bytes(VIEW[begin : min(end, begin + PRINT_BYTES)]))
                 if not by_hash or sampled_by_hash(payload_hash):
-                    self._print(Print(stream, side, payload_hash, now))
+                    self._print(Print(number, side, payload_hash, now))
             return True
 
         return look
