@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from haproxy_voip.cluster.detector import LAST_SECONDS, Signal
+from haproxy_voip.cluster.detector import BUSY_SECONDS, LAST_SECONDS, Signal
 from haproxy_voip.cluster.probes import BURDEN_SECONDS
 from tests.cluster.watched import World, world_up
 
@@ -51,6 +51,7 @@ def test_a_frozen_one_is_found_out_all_the_same() -> None:
 def test_a_killed_one_is_found_out_as_fast_as_ever() -> None:
     world = world_up()
     world.detector.burdened()
+    world.detector.busy(world.now)
     world.detector.last = True
     killed_at = world.now
     world.kill()
@@ -110,4 +111,27 @@ def test_a_silent_one_is_left_soon_after_another_one_came_up() -> None:
     assert world.up
     world.detector.last = False
     world.run(world.now + 0.3)
+    assert not world.up
+
+
+def test_while_many_log_in_a_backend_is_forgiven_a_second_and_no_more() -> None:
+    world = world_up()
+    world.detector.busy(world.now)
+    away(world, 0.8 * BUSY_SECONDS)
+    assert world.up
+    world.detector.busy(world.now)
+    world.answers = False
+    frozen_at = world.now
+    for _ in range(10):  # elsewhere they go on logging in
+        world.run(world.now + 0.2)
+        world.detector.busy(world.now)
+    at, down = world.last_down()
+    assert down.signal == Signal.TIMEOUT and BUSY_SECONDS < at - frozen_at < BUSY_SECONDS + 0.3
+
+
+def test_when_the_last_is_in_it_is_as_before() -> None:
+    world = world_up()
+    world.detector.busy(world.now)
+    world.run(world.now + BUSY_SECONDS)
+    away(world, 0.3)
     assert not world.up

@@ -163,6 +163,11 @@ class ChatBackends(Backends):
         detector = self.detectors.get(backend)
         return [] if detector is None else self._judged(detector, detector.shuts_down(now), now)
 
+    def crowded(self, now: float) -> None:
+        """Many log in: all servers may be slow, and to leave one costs most while few are ready elsewhere."""
+        for detector in self.detectors.values():
+            detector.busy(now)
+
     def next_after(self, backend: str) -> str | None:
         """Where what is on this backend would go: the best of the others."""
         others = [name for name in self.pool.eligible if name != backend]

@@ -68,6 +68,7 @@ class Line:
     def pump(self, now: float) -> list[Output]:
         """Give turns to as many as the backend can take."""
         outputs: list[Output] = []
+        waited = len(self)
         while now >= self._paused_until and self.pace.may_send():
             queue = self._urgent or self._reserves
             if not queue or (queue is self._reserves and len(self._in_flight) >= RESERVES_AT_ONCE):
@@ -80,6 +81,8 @@ class Line:
             self.pace.sent(seeker)
             self._in_flight[seeker] = now
             outputs += seeker.log_in(self.backend, now)
+        if len(self) < waited and (len(self) or len(self._in_flight) > RESERVES_AT_ONCE):
+            self._shared.backends.crowded(now)
         return outputs
 
     def took(self, seeker: Seeker, now: float) -> list[Output]:
