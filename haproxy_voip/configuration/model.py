@@ -200,8 +200,8 @@ class BackendConfig:
     sip: Annotated[Endpoint, Place()] | None = None
     """Where it speaks SIP: an IP address, so that no name server can be in the way of a failover, or a host name, see
     OPERATING.md; without port its SRV records say which. Default: it does not."""
-    xmpp: Annotated[Endpoint, Listener()] | None = None
-    """Where it speaks XMPP to clients; an IP address. Default: it does not."""
+    xmpp: Annotated[Endpoint, Place()] | None = None
+    """Where it speaks XMPP to clients: `tcp` or `tls`, and address or name as for `sip`. Default: it does not."""
     weight: Annotated[int, Whole(1, 256)] = 1
     """How much of the work it gets beside the others' weights, with any `balance` but `failover`."""
     max_calls: Annotated[int | None, Whole(1, 1_000_000)] = None
@@ -354,8 +354,10 @@ class Config:
 
     @property
     def xmpp_endpoints(self) -> dict[str, Endpoint]:
-        """Where each backend that speaks XMPP does so, in order of preference."""
-        return {backend.name: backend.xmpp for backend in self.backends if backend.xmpp is not None}
+        """The same for XMPP."""
+        return {
+            one.name: one.xmpp for one in self.backends if one.xmpp is not None and not is_name(one.xmpp.address.host)
+        }
 
     @property
     def chat_domains(self) -> tuple[str, ...]:

@@ -8,40 +8,67 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal, NamedTuple
 
 from haproxy_voip.configuration.model import BackendConfig, Config
 from haproxy_voip.configuration.rules import RULES
 from haproxy_voip.core.address import Address, Endpoint, is_name
 
 
-def names(config: Config) -> dict[str, Endpoint]:
-    """The backends that are known by a host name. Port 0: the port is to be looked up as well."""
-    return {one.name: one.sip for one in config.backends if one.sip is not None and is_name(one.sip.address.host)}
+class Service(NamedTuple):
+    """What is looked up. Port 0: the port is, too."""
+
+    kind: Literal["sip", "xmpp"]
+    endpoint: Endpoint
 
 
-def resolved(config: Config, places: Mapping[Endpoint, Address]) -> tuple[Config, dict[str, str]]:
-    """With these addresses; and why a backend cannot be where its name says, by the backend's name."""
-    named, refused = names(config), dict[str, str]()
+class Named(NamedTuple):
+    """What a backend speaks at a host name."""
+
+    backend: str
+    service: Service
+
+
+def names(config: Config) -> list[Named]:
+    """All of them, in order of preference."""
+    return [
+        Named(one.name, service)
+        for one in config.backends
+        for service in _services(one)
+        if is_name(service.endpoint.address.host)
+    ]
+
+
+def resolved(config: Config, places: Mapping[Service, Address]) -> tuple[Config, dict[Named, str]]:
+    """With these addresses; and why a backend cannot be where its name says."""
+    named, refused = names(config), dict[Named, str]()
     if not named:
         return config, refused
-    here = {backend.name: _without_name(backend) if backend.name in named else backend for backend in config.backends}
+    here = {backend.name: _without(backend, named) for backend in config.backends}
     made = _with(config, here)
-    for name, endpoint in named.items():
-        if endpoint not in places:
+    for one in named:
+        if one.service not in places:
             continue
         known = _broken(made)
-        there = _at(config, name, places[endpoint])
-        others = {one: backend for one, backend in here.items() if one != name}
+        there = _at(here[one.backend], one.service, places[one.service])
+        others = {name: backend for name, backend in here.items() if name != one.backend}
         # As the last one: it is the one to be refused.
         broken = [
-            problem for key, problem in _broken(_with(config, others | {name: there})).items() if key not in known
+            problem
+            for key, problem in _broken(_with(config, others | {one.backend: there})).items()
+            if key not in known
         ]
         if broken:
-            refused[name] = broken[0]
+            refused[one] = broken[0]
         else:
-            here[name] = there
+            here[one.backend] = there
             made = _with(config, here)
     return made, refused
+
+
+def _services(backend: BackendConfig) -> list[Service]:
+    found = [] if backend.sip is None else [Service("sip", backend.sip)]
+    return found if backend.xmpp is None else [*found, Service("xmpp", backend.xmpp)]
 
 
 def _with(config: Config, backends: Mapping[str, BackendConfig]) -> Config:
@@ -49,16 +76,20 @@ def _with(config: Config, backends: Mapping[str, BackendConfig]) -> Config:
     return replace(config, backends=tuple(spoken_to))
 
 
-def _at(config: Config, name: str, address: Address) -> BackendConfig:
-    [backend] = [one for one in config.backends if one.name == name]
-    assert backend.sip is not None
+def _at(backend: BackendConfig, service: Service, address: Address) -> BackendConfig:
+    transport, (host, _) = service.endpoint
+    there = Endpoint(transport, address)
+    if service.kind == "xmpp":
+        return replace(backend, xmpp=there)  # its certificate is for the users' domain (RFC 6120 section 13.7.2)
     # RFC 5922 section 7.1: the certificate is for whom we meant to reach, not for what the name servers say.
-    tls = replace(backend.tls, name=backend.tls.name or backend.sip.address.host)
-    return replace(backend, sip=Endpoint(backend.sip.transport, address), tls=tls)
+    return replace(backend, sip=there, tls=replace(backend.tls, name=backend.tls.name or host))
 
 
-def _without_name(backend: BackendConfig) -> BackendConfig:
-    return replace(backend, sip=None)
+def _without(backend: BackendConfig, named: list[Named]) -> BackendConfig:
+    for one in named:
+        if one.backend == backend.name:
+            backend = replace(backend, sip=None) if one.service.kind == "sip" else replace(backend, xmpp=None)
+    return backend
 
 
 def _broken(config: Config) -> dict[str, str]:

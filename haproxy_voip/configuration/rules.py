@@ -90,8 +90,9 @@ def backends(config: Config) -> Iterator[Broken]:
     for name, endpoint in config.xmpp_endpoints.items():
         key = f"backends.{name}.xmpp"
         yield from _address(key, name, endpoint, seen, config.proxy.xmpp.listen if config.proxy.xmpp else (), config)
-        if endpoint.transport is Transport.UDP:
-            yield key, f"{endpoint} is UDP, which carries no XMPP", "write tcp: or tls:"
+    for backend in config.backends:
+        if backend.xmpp is not None and backend.xmpp.transport is Transport.UDP:
+            yield f"backends.{backend.name}.xmpp", f"{backend.xmpp} is UDP, which carries no XMPP", "write tcp: or tls:"
 
 
 def trunks(config: Config) -> Iterator[Broken]:

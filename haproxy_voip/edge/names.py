@@ -1,7 +1,7 @@
 """Host names of backends: what they mean is kept as long as it is true, and then looked up again.
 
-1. One name is one server. Of several addresses the first that a listener can reach is taken, and kept as long as it is
-   among the answers, so that a name server that turns them around moves nobody.
+1. One name is one server. Of several addresses the first that a listener can reach (for chat: the first) is taken, and
+   kept as long as it is among the answers, so that a name server that turns them around moves nobody.
 2. What is known stays when nobody can be asked, or the name is gone: calls shall not depend on name servers.
 """
 
@@ -14,8 +14,8 @@ from time import monotonic
 from typing import Protocol
 
 from haproxy_voip.configuration.model import Config
-from haproxy_voip.configuration.resolved import names, resolved
-from haproxy_voip.core.address import Address, Endpoint
+from haproxy_voip.configuration.resolved import Service, names, resolved
+from haproxy_voip.core.address import Address
 from haproxy_voip.edge.facts import NameFound, NameNotFound
 from haproxy_voip.edge.resolver import Found, NotFound
 
@@ -30,7 +30,7 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 5.0, 3600.0
 class Finder(Protocol):
     """A Resolver."""
 
-    async def find(self, endpoint: Endpoint) -> Found:
+    async def find(self, service: Service) -> Found:
         """Where this is. Raises NotFound."""
 
 
@@ -51,7 +51,7 @@ class Names:
         self._finder = finder
         self._tell = tell
         self._clock = clock
-        self._known: dict[Endpoint, _Known] = {}
+        self._known: dict[Service, _Known] = {}
         self.missing: tuple[tuple[str, str, str], ...] = ()  # backends without address: name, as configured, reason
 
     @property
@@ -63,42 +63,42 @@ class Names:
         """With addresses. What is still true is not asked for."""
         named = names(config)
         now = self._clock()
-        self._known = {one: self._known[one] for one in named.values() if one in self._known}
-        due = [
-            one for one in dict.fromkeys(named.values()) if one not in self._known or self._known[one].expires_at <= now
-        ]
+        services = dict.fromkeys(one.service for one in named)
+        self._known = {one: self._known[one] for one in services if one in self._known}
+        due = [one for one in services if one not in self._known or self._known[one].expires_at <= now]
         await asyncio.gather(*(self._look_up(one) for one in due))
         places = {}
-        for endpoint, known in self._known.items():
-            self._choose(endpoint, known, config)
+        for service, known in self._known.items():
+            self._choose(service, known, config)
             if known.address is not None:
-                places[endpoint] = known.address
+                places[service] = known.address
         made, refused = resolved(config, places)
         self.missing = tuple(
-            (name, str(endpoint), refused.get(name) or self._known[endpoint].reason)
-            for name, endpoint in named.items()
-            if name in refused or endpoint not in places
+            (one.backend, str(one.service.endpoint), refused.get(one) or self._known[one.service].reason)
+            for one in named
+            if one in refused or one.service not in places
         )
         return made
 
-    async def _look_up(self, endpoint: Endpoint) -> None:
-        known = self._known.setdefault(endpoint, _Known(0.0))
+    async def _look_up(self, service: Service) -> None:
+        known = self._known.setdefault(service, _Known(0.0))
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                found = await self._finder.find(endpoint)
+                found = await self._finder.find(service)
         except (NotFound, TimeoutError) as error:
             reason = str(error) or "no answer"
             if known.reason != reason:
-                self._tell(NameNotFound(endpoint, reason, known.address))
+                self._tell(NameNotFound(service.endpoint, reason, known.address))
             known.reason, known.expires_at = reason, self._clock() + RETRY_SECONDS
             return
         known.reason, known.addresses = "", found.addresses
         known.expires_at = self._clock() + min(max(found.seconds, SHORTEST_SECONDS), LONGEST_SECONDS)
 
-    def _choose(self, endpoint: Endpoint, known: _Known, config: Config) -> None:
-        listen = config.proxy.sip.listen
+    def _choose(self, service: Service, known: _Known, config: Config) -> None:
+        endpoint, listen = service.endpoint, config.proxy.sip.listen
         families = {one.address.family for one in listen if one.transport is endpoint.transport}
-        fitting = [one for one in known.addresses if one.family in families]
+        # Chat servers are connected to from any port; to speak SIP a listener is needed, which can be called back.
+        fitting = [one for one in known.addresses if service.kind == "xmpp" or one.family in families]
         if not known.addresses or known.address in fitting:
             return
         if not fitting:

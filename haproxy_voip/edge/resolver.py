@@ -1,4 +1,4 @@
-"""Asks name servers where a backend is (RFC 3263 section 4.2, RFC 2782)."""
+"""Asks name servers where a backend is (RFC 3263 section 4.2, RFC 6120 section 3.2, XEP-0368, RFC 2782)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from typing import Any
 import aiodns
 import pycares
 
-from haproxy_voip.core.address import Address, Endpoint, Transport
+from haproxy_voip.configuration.resolved import Service
+from haproxy_voip.core.address import Address, Transport
 
-SERVICES = {Transport.UDP: "_sip._udp", Transport.TCP: "_sip._tcp", Transport.TLS: "_sips._tcp"}
-DEFAULT_PORTS = {Transport.UDP: 5060, Transport.TCP: 5060, Transport.TLS: 5061}
+# What SRV records of it are called, and its port where there are none.
+SERVICES = {
+    ("sip", Transport.UDP): ("_sip._udp", 5060),
+    ("sip", Transport.TCP): ("_sip._tcp", 5060),
+    ("sip", Transport.TLS): ("_sips._tcp", 5061),
+    ("xmpp", Transport.TCP): ("_xmpp-client._tcp", 5222),
+    ("xmpp", Transport.TLS): ("_xmpps-client._tcp", 5223),
+}
 # A server that is slow to answer is asked once more, and then the next one.
 TRY_SECONDS = 1.0
 TRIES = 2
@@ -52,28 +59,27 @@ class Resolver:
         if port is not None:
             self._options |= {"udp_port": port, "tcp_port": port}
 
-    async def find(self, endpoint: Endpoint) -> Found:
+    async def find(self, service: Service) -> Found:
         """Where this is; port 0 is looked up, too. Raises NotFound."""
         # Made anew each time: it reads resolv.conf(5) when it is made, and keeps answers that we keep already.
         async with aiodns.DNSResolver(self._servers or None, **self._options) as dns:
-            return await _Search(dns).find(endpoint)
+            return await _Search(dns).find(service)
 
 
 class _Search:
-    """For one endpoint."""
+    """For one service."""
 
     def __init__(self, dns: aiodns.DNSResolver) -> None:
         self._dns = dns
 
-    async def find(self, endpoint: Endpoint) -> Found:
+    async def find(self, service: Service) -> Found:
         """As the resolver's."""
-        transport, (host, port) = endpoint
+        transport, (host, port) = service.endpoint
         if port:
             found = await self._addresses(host, port)
         else:
-            found = await self._service(f"{SERVICES[transport]}.{host}") or await self._addresses(
-                host, DEFAULT_PORTS[transport]
-            )
+            prefix, usual = SERVICES[service.kind, transport]
+            found = await self._service(f"{prefix}.{host}") or await self._addresses(host, usual)
         if not found.addresses:
             raise NotFound(f"{host} has no address")
         return Found(tuple(dict.fromkeys(found.addresses)), found.seconds)

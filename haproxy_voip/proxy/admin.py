@@ -57,7 +57,8 @@ mean all a backend does, or with `service` (`sip` or `xmpp`) only that. Of chat 
         seconds_left        of its ban
         bans, reason        how many in a row, and what for
     not_found               backends that are down because nobody knows where their host name is, a list of:
-        name, sip, reason   as configured; what the name servers say
+        name, address       as configured, telephony's or chat's
+        reason              what the name servers say
     trunks                  a list of:
         name, address       as configured
         calls, max_calls    to and from it at this moment, and how many may be
@@ -223,7 +224,7 @@ class Admin:
             "balance": choice.sharing.balance,
             **({"percent_up": choice.percent_up, "panic": choice.panic} if choice.sharing.spreads else {}),
             "backends": self._table(now),
-            "not_found": [dict(zip(("name", "sip", "reason"), one, strict=True)) for one in self._missing.backends],
+            "not_found": [dict(zip(("name", "address", "reason"), one, strict=True)) for one in self._missing.backends],
             "users_registered": len({binding.aor for binding in bindings}),
             "contacts": len(bindings),
             "contacts_behind_nat": len(self._registrar.keepalives),

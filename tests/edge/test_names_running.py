@@ -8,7 +8,7 @@ import time
 import pytest
 
 from haproxy_voip.configuration.load import load
-from haproxy_voip.core.address import Endpoint
+from haproxy_voip.core.address import Address, Endpoint, Transport
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.edge import names as module
 from haproxy_voip.edge.around import Around, Loaded
@@ -62,7 +62,7 @@ def test_a_name_is_found_late_and_moves_when_the_backend_has_gone(run, heard, tm
             status = await asyncio.to_thread(request, socket_path, "status", {})
             assert status["backends"] == []
             assert status["not_found"] == [
-                {"name": "alpha", "sip": "udp:pbx.example", "reason": "pbx.example has no address"}
+                {"name": "alpha", "address": "udp:pbx.example", "reason": "pbx.example has no address"}
             ]
             done = await asyncio.to_thread(request, socket_path, "reload", {})
             assert done == {"changed": [], "later": []}
@@ -82,5 +82,50 @@ def test_a_name_is_found_late_and_moves_when_the_backend_has_gone(run, heard, tm
             assert [row["sip"] for row in status["backends"]] == [str(two.at)]
             await edge.stop()
             two.listener.close()
+
+    run(scene)
+
+
+async def _greets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A chat server, as far as health checks go."""
+    while await reader.read(4096):
+        writer.write(
+            b"<stream:stream from='voip.example' id='1' version='1.0' xmlns='jabber:client' "
+            b"xmlns:stream='http://etherx.jabber.org/streams'><stream:features/>"
+        )
+    writer.close()
+
+
+def test_a_chat_server_has_a_name_that_is_found_late(run, heard, tmp_path, socket_path, certificates):
+    """RFC 6120 section 3.2.1: SRV; the proxy starts with no chat server at all."""
+
+    file, (port,) = tmp_path / "x.yaml", free_ports(1)
+    file.write_text(
+        f"proxy: {{domain: voip.example, xmpp: {{listen: ['tcp:127.0.0.1:{port}']}},\n"
+        f"  tls: {{certificate: {certificates.certificate}, key: {certificates.key}}}}}\n"
+        f"control: {socket_path}\nusers: users.yaml\nhealth: {{inter: 20ms, timeout: 20ms}}\n"
+        "backends: {alpha: {xmpp: 'tcp:chat.example'}}\n"
+    )
+    (tmp_path / "users.yaml").write_text("realm: voip.example\nusers: {'1001': {password: secret}}\n")
+    loaded = Loaded(load(file), USERS)
+
+    async def scene():
+        facts = heard()
+        chat = await asyncio.start_server(_greets, "127.0.0.1", 0)
+        at = Endpoint(Transport.TCP, Address(*chat.sockets[0].getsockname()[:2]))
+        async with NameServer() as server:
+            names = Names(server.resolver, facts)
+            config = await names.resolve(loaded.config)
+            assert names.missing == (("alpha", "tcp:chat.example", "chat.example has no address"),)
+            node = Node(config, USERS, Chance.seeded(1), time.monotonic(), time.time())
+            around = Around(readers=[facts], users=USERS, load=lambda: loaded, names=names, wanted=loaded.config)
+            edge = Edge(config, node, around)
+            await edge.start()
+            server.zone |= {"_xmpp-client._tcp.chat.example": place(at), "host.example": address("127.0.0.1", ttl=0)}
+            assert (await facts.until(BackendUp)).backend == "alpha"
+            status = await asyncio.to_thread(request, socket_path, "status", {})
+            assert status["not_found"] == [] and status["chat_active"] == "alpha"
+            await edge.stop()
+        chat.close()
 
     run(scene)

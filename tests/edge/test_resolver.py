@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
+from haproxy_voip.configuration.resolved import Service
 from haproxy_voip.core.address import Address, Endpoint, Transport
 from haproxy_voip.edge import resolver as module
 from haproxy_voip.edge.resolver import Found, NotFound
 from tests.edge.name_server import NameServer, host, service
 
 
-def at(name: str, port: int = 0, transport: Transport = Transport.UDP) -> Endpoint:
-    return Endpoint(transport, Address(name, port))
+def at(name: str, port: int = 0, transport: Transport = Transport.UDP, kind: Literal["sip", "xmpp"] = "sip") -> Service:
+    return Service(kind, Endpoint(transport, Address(name, port)))
 
 
 def test_a_name_with_a_port_is_looked_up_as_a_host_in_an_order_that_does_not_change(run):
@@ -27,11 +30,17 @@ def test_a_name_with_a_port_is_looked_up_as_a_host_in_an_order_that_does_not_cha
 
 
 @pytest.mark.parametrize(
-    ("transport", "name"),
-    [(Transport.UDP, "_sip._udp"), (Transport.TCP, "_sip._tcp"), (Transport.TLS, "_sips._tcp")],
+    ("kind", "transport", "name"),
+    [
+        ("sip", Transport.UDP, "_sip._udp"),
+        ("sip", Transport.TCP, "_sip._tcp"),
+        ("sip", Transport.TLS, "_sips._tcp"),
+        ("xmpp", Transport.TCP, "_xmpp-client._tcp"),
+        ("xmpp", Transport.TLS, "_xmpps-client._tcp"),
+    ],
 )
-def test_without_a_port_srv_says_where_the_best_first(run, transport, name):
-    """RFC 3263 section 4.2, RFC 2782: the lowest priority, then the heaviest."""
+def test_without_a_port_srv_says_where_the_best_first(run, kind, transport, name):
+    """RFC 3263 section 4.2, RFC 6120 section 3.2.1, XEP-0368; RFC 2782: the lowest priority, then the heaviest."""
 
     async def scene():
         async with NameServer() as server:
@@ -42,7 +51,7 @@ def test_without_a_port_srv_says_where_the_best_first(run, transport, name):
             ]
             for number, letter in enumerate("abc", 1):
                 server.zone[f"{letter}.example"] = host(f"192.0.2.{number}")
-            found = await server.resolver.find(at("office.example", transport=transport))
+            found = await server.resolver.find(at("office.example", transport=transport, kind=kind))
             assert [str(one) for one in found.addresses] == ["192.0.2.1:5063", "192.0.2.2:5062", "192.0.2.3:5064"]
             assert found.seconds == 7
 
@@ -54,7 +63,10 @@ def test_without_srv_the_host_itself_is_meant_at_the_usual_port(run):
         async with NameServer() as server:
             server.zone["pbx"] = host("192.0.2.1")
             assert await server.resolver.find(at("pbx")) == Found((Address("192.0.2.1", 5060),), 60)
-            assert (await server.resolver.find(at("pbx", transport=Transport.TLS))).addresses[0].port == 5061
+            ports = {("sip", Transport.TLS): 5061, ("xmpp", Transport.TCP): 5222, ("xmpp", Transport.TLS): 5223}
+            for (kind, transport), port in ports.items():
+                found = await server.resolver.find(at("pbx", transport=transport, kind=kind))
+                assert found.addresses[0].port == port
 
     run(scene)
 
