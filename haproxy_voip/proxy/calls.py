@@ -180,6 +180,11 @@ class Calls:
         """The calls on this backend."""
         return list(self._by_backend[backend])
 
+    def asked(self, backend: str) -> bool:
+        """Whether this backend has an INVITE to answer."""
+        attempts = (call.attempt for call in self._by_backend[backend])
+        return any(one is not None and one.side is Side.BACKEND and not one.over for one in attempts)
+
     @property
     def all(self) -> list[Call]:
         """The calls on every backend."""

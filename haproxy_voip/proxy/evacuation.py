@@ -39,6 +39,7 @@ class Evacuation:
         self._inquiries = inquiries
         self._subscriptions = subscriptions
         self._upstream = upstream
+        upstream.asked = lambda backend: calls.asked(backend) or inquiries.asked(backend)
         self.records: deque[FailoverRecord] = deque(maxlen=RECORDS_KEPT)
         self.retired: Callable[[float], None] = lambda now: None  # told when a removed backend is not needed any more
         self._judged: list[Judgement] = []  # to be carried out as soon as the relay has been told who is joined

@@ -195,6 +195,10 @@ class Inquiries:
         """How many this backend asks or is asked."""
         return len(self._by_backend[backend])
 
+    def asked(self, backend: str) -> bool:
+        """Whether this backend has one to answer."""
+        return any(inquiry.target.side is Side.BACKEND for inquiry in self._by_backend[backend])
+
     def drop(self, backend: str) -> None:
         """It was removed, and nothing is there."""
         self._by_backend.pop(backend, None)

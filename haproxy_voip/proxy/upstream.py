@@ -5,6 +5,7 @@ active one does; on a failover all are made at the next, as fast as it answers a
 A client's own refreshes end at us and cause nothing here.
 
 A backend that was down may have kept what it knew. What it shall not know any more is taken back when it returns.
+One that lives keeps them until it has answered: it may be about to look for the callee of an INVITE that we sent it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ MAX_ACTIVE = 100_000
 LOAN_SECONDS = 300.0
 # Contacts that went while a backend was down which may know them; those that are forgotten here expire there.
 MAX_STRAYS = 20_000
+# How often it is looked whether a backend has answered everything, and how long it is waited for at most: as a call
+# rings unless `timers.ring` says otherwise. Then whoever it still looks for is not known to it.
+LOOK_SECONDS = 0.5
+ANSWERS_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,18 @@ class Loan:
     def wake(self, now: float) -> list[Output]:
         """Take it back."""
         return self.home.return_loan(self.binding, self.backend, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A backend that shall hold nothing any more once it has answered."""
+
+    home: Upstream
+    backend: str
+
+    def wake(self, now: float) -> list[Output]:
+        """See whether it has."""
+        return self.home.left(self.backend, now)
 
 
 class Lines(dict[str, Line]):
@@ -63,6 +80,8 @@ class Upstream:
         self._active_at: dict[str, float] = {}
         self._lines = Lines(shared)
         self._there: defaultdict[str, bool] = defaultdict(bool)  # whether it can be asked for anything
+        self._leaving: dict[str, float] = {}  # since when it shall hold nothing any more, and has yet to answer
+        self.asked: Callable[[str], bool] = lambda backend: False  # whether somebody waits for its answer
 
     # -- clients come and go ------------------------------------------------------------------------
 
@@ -97,11 +116,11 @@ class Upstream:
         outputs: list[Output] = []
         self._there[backend] = True
         if backend in self._targets():
+            self._stay(backend)
             for binding in sorted(self._made, key=self._need):
                 self._registration(binding, backend).want()
         else:
-            for registration in self._at(backend):
-                outputs += registration.unwant(now)
+            outputs += self.left(backend, now)
         strays, self._strays[backend] = self._strays[backend], []
         for stray in strays:
             outputs += stray.unwant(now)
@@ -111,6 +130,7 @@ class Upstream:
         """The backend is down: it holds nothing that counts, and is asked for nothing."""
         outputs: list[Output] = []
         self._there[backend] = False
+        self._stay(backend)
         self._lines[backend].reset()
         for registration in self._at(backend):
             outputs += registration.lost(now)
@@ -125,15 +145,28 @@ class Upstream:
         return self._lines[backend].pump(now)
 
     def left(self, backend: str, now: float) -> list[Output]:
-        """The backend lives and shall hold nothing any more: another is active, or it is in maintenance."""
-        outputs: list[Output] = []
-        for registration in self._at(backend):
-            outputs += registration.unwant(now)
-        return outputs + self._lines[backend].pump(now)
+        """The backend lives and shall hold nothing any more: another is active, it was removed or is in maintenance.
+
+        What it has been asked it answers first, and calls that wait here for a registration there are placed.
+        """
+        since = self._leaving.setdefault(backend, now)
+        here = self._at(backend)
+        asked = self.asked(backend) or any(registration.awaited for registration in here)
+        if asked and now < since + ANSWERS_SECONDS:
+            self._shared.alarms.set(Leave(self, backend), now + LOOK_SECONDS)
+            return []
+        self._stay(backend)
+        return [output for one in here for output in one.unwant(now)] + self._lines[backend].pump(now)
+
+    def _stay(self, backend: str) -> None:
+        """There is nothing to be taken back from it."""
+        if self._leaving.pop(backend, None) is not None:
+            self._shared.alarms.set(Leave(self, backend), None)
 
     def busy(self, backend: str) -> bool:
         """Whether it is asked for something, or about to be."""
-        return self._there[backend] and bool(len(self._lines[backend]) or self._lines[backend].pace.in_flight)
+        line = self._lines[backend]
+        return self._there[backend] and bool(backend in self._leaving or len(line) or line.pace.in_flight)
 
     def drop(self, backend: str, now: float) -> list[Output]:
         """It was removed, and is asked for nothing any more; what it believes expires there."""
