@@ -16,6 +16,7 @@ from tests.conformance.talker import (
     Talker,
     auth,
     bind,
+    stage_with_tls,
 )
 from tests.proxy.chat.client import Client
 from tests.proxy.chat.server import DOMAIN
@@ -183,17 +184,38 @@ def test_6_3_4_credentials_before_tls_are_refused_unread(stage: Stage) -> None:
     assert not talker.ended
 
 
+def judged_by_backends() -> Stage:
+    """Nobody is in the users' file: passwords are passed on."""
+    return Stage(stage_with_tls().config, users=())
+
+
+@pytest.mark.parametrize("authzid", ["", f"carol@{DOMAIN}", "Carol@CHAT.test"])
+def test_6_3_8_who_acts_as_itself_logs_in_wherever_the_password_is_judged(authzid: str) -> None:
+    for stage in (stage_with_tls(), judged_by_backends()):
+        assert b"<success" in Talker.secured(stage).says(auth("carol", stage.passwords["carol"], authzid))
+
+
+@pytest.mark.parametrize("authzid", [f"alice@{DOMAIN}", "carol@other.test", "carol", f"carol@{DOMAIN}/home"])
+def test_6_3_8_who_acts_as_another_is_refused_and_no_backend_hears_of_it(authzid: str) -> None:
+    """Section 6.5.6. The answer is the same whether the password is right."""
+    for stage in (stage_with_tls(), judged_by_backends()):
+        for password in (stage.passwords["carol"], "guess"):
+            told = Talker.secured(stage).says(auth("carol", password, authzid))
+            assert told.startswith(f"<failure {SASL}><invalid-authzid/>".encode()), told
+        assert not any(server.links for server in stage.servers.values()) and not stage.chat.shared.sessions.all
+
+
 @pytest.mark.parametrize(
     ("attempt", "condition"),
     [
         pytest.param(f"<abort {SASL}/>", "aborted", id="6.5.1"),
-        pytest.param(f"<auth {SASL} mechanism='PLAIN'>!</auth>", "incorrect-encoding", id="6.5.6"),
-        pytest.param(auth("carol", "secret of carol", "alice@chat.test"), "invalid-authzid", id="6.5.7"),
-        pytest.param(f"<auth {SASL} mechanism='DIGEST-MD5'/>", "invalid-mechanism", id="6.5.8 unknown"),
-        pytest.param(f"<auth {SASL}>AA==</auth>", "invalid-mechanism", id="6.5.8 none"),
-        pytest.param(f"<auth {SASL} mechanism='SCRAM-SHA-256-PLUS'/>", "invalid-mechanism", id="6.5.8 not here"),
-        pytest.param(f"<auth {SASL} mechanism='PLAIN'>=</auth>", "malformed-request", id="6.5.9 empty"),
-        pytest.param(f"<response {SASL}>AA==</response>", "malformed-request", id="6.5.9 out of place"),
+        pytest.param(f"<auth {SASL} mechanism='PLAIN'>!</auth>", "incorrect-encoding", id="6.5.5"),
+        pytest.param(auth("carol", "secret of carol", "alice@chat.test"), "invalid-authzid", id="6.5.6"),
+        pytest.param(f"<auth {SASL} mechanism='DIGEST-MD5'/>", "invalid-mechanism", id="6.5.7 unknown"),
+        pytest.param(f"<auth {SASL}>AA==</auth>", "invalid-mechanism", id="6.5.7 none"),
+        pytest.param(f"<auth {SASL} mechanism='SCRAM-SHA-256-PLUS'/>", "invalid-mechanism", id="6.5.7 not here"),
+        pytest.param(f"<auth {SASL} mechanism='PLAIN'>=</auth>", "malformed-request", id="6.5.8 empty"),
+        pytest.param(f"<response {SASL}>AA==</response>", "malformed-request", id="6.5.8 out of place"),
         pytest.param(auth("carol", "guess"), "not-authorized", id="6.5.10"),
         pytest.param(auth("nobody", "guess"), "not-authorized", id="6.5.10 nobody"),
     ],

@@ -6,6 +6,7 @@ import pytest
 
 from haproxy_voip.xmpp.errors import SaslCondition, SaslFailure, StreamError
 from haproxy_voip.xmpp.outputs import TlsInfo, Write
+from haproxy_voip.xmpp.sasl.scram import PLUS, derive_keys, to_saslname
 from haproxy_voip.xmpp.sasl.scram_client import ScramClient, Secret
 from haproxy_voip.xmpp.server_outputs import Authenticate, CredentialsWanted
 from haproxy_voip.xmpp.server_sasl import MAX_RETRIES, Authenticator, Fakes, authenticator_for, offered_mechanisms
@@ -102,3 +103,80 @@ def test_without_tls_nothing_is_offered_where_it_is_required() -> None:
     unknown = policy(plain_only=frozenset({"a"}))
     assert authenticator_for("a", unknown, TlsInfo(b"hash")).offered == ("PLAIN",)
     assert len(authenticator_for("b", unknown, TlsInfo(b"hash")).offered) == 5
+
+
+# -- whom to act as (RFC 4616 section 2, RFC 5802 section 5.1, RFC 6120 sections 6.3.8 and 6.5.6) ---------
+
+JULIET = "juliet@im.example.com"
+SCRAM = ("SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
+OTHERS = ("romeo@im.example.com", "juliet@other.example", "juliet", f"{JULIET}/balcony", "@", "a=b,c@im.example.com")
+OF = {"SHA-1": derive_keys("r0m30myr0m30", "SHA-1", b"0123456789abcdef", 4096)[1], "SHA-256": KEYS}
+
+
+class Acting(ScramClient):
+    """Says whom it means to be."""
+
+    def __init__(self, mechanism: str, authzid: str) -> None:
+        super().__init__(mechanism.removeprefix("SCRAM-").removesuffix(PLUS), "juliet", Secret("r0m30myr0m30"), "nonce")
+        if mechanism.endswith(PLUS):
+            self.bind(b"hash", plus=True)
+        said = f"a={to_saslname(authzid)}" if authzid else ""
+        self._gs2_header = self._gs2_header.removesuffix(",") + f"{said},"
+
+
+def every_mechanism() -> Authenticator:
+    offered = offered_mechanisms(("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"), b"hash")
+    return Authenticator("im.example.com", offered, b"hash", Fakes(b"node", 4096))
+
+
+def begun(server: Authenticator, mechanism: str, message: bytes) -> object:
+    return server.receive(stanza(AUTH % (mechanism.encode(), b64encode(message))))
+
+
+@pytest.mark.parametrize("authzid", ["", JULIET, "Juliet@IM.example.com"])
+@pytest.mark.parametrize("mechanism", SCRAM)
+def test_by_scram_a_user_acts_as_itself_whether_it_says_so_or_not(mechanism: str, authzid: str) -> None:
+    server, client = every_mechanism(), Acting(mechanism, authzid)
+    assert isinstance(begun(server, mechanism, client.first()), CredentialsWanted)
+    challenge = server.keys(OF[client.algorithm], "ours")
+    assert isinstance(challenge, Write)
+    claimed = server.receive(stanza(response(client.server_first(_data(challenge.data)))))
+    assert isinstance(claimed, Authenticate) and (claimed.username, claimed.mechanism) == ("juliet", mechanism)
+    client.server_final(_data(server.success()))
+
+
+@pytest.mark.parametrize("authzid", OTHERS)
+@pytest.mark.parametrize("mechanism", SCRAM)
+def test_by_scram_nobody_acts_as_another_and_nobodys_keys_are_asked_for(mechanism: str, authzid: str) -> None:
+    server = every_mechanism()
+    assert failure(begun(server, mechanism, Acting(mechanism, authzid).first())) == "invalid-authzid"
+    assert not server.under_way
+
+
+@pytest.mark.parametrize("header", [b"n,a=,", b"n,a,", b"n,a=romeo=40x,", b"n,romeo@im.example.com,"])
+def test_an_identity_that_is_not_written_by_the_book_is_malformed(header: bytes) -> None:
+    """RFC 5802 section 7: a saslname has a character at least, and "=" only in "=2C" and "=3D"."""
+    server = every_mechanism()
+    assert failure(begun(server, "SCRAM-SHA-256", header + b"n=juliet,r=nonce")) == "malformed-request"
+
+
+def test_an_identity_that_was_put_in_on_the_way_does_not_fit_what_the_client_bound() -> None:
+    """RFC 5802 section 5.1: "c=" is the header as the client sent it."""
+    server, client = every_mechanism(), Acting("SCRAM-SHA-256", "")
+    begun(server, "SCRAM-SHA-256", b"n,a=juliet@im.example.com," + client.first().removeprefix(b"n,,"))
+    challenge = server.keys(KEYS, "ours")
+    assert isinstance(challenge, Write)
+    assert failure(server.receive(stanza(response(client.server_first(_data(challenge.data)))))) == "not-authorized"
+
+
+@pytest.mark.parametrize("authzid", ["", JULIET, "Juliet@IM.example.com"])
+def test_by_plain_a_user_acts_as_itself_whether_it_says_so_or_not(authzid: str) -> None:
+    claimed = begun(every_mechanism(), "PLAIN", f"{authzid}\0juliet\0r0m30myr0m30".encode())
+    assert claimed == Authenticate("juliet", "im.example.com", "PLAIN", "r0m30myr0m30")
+
+
+@pytest.mark.parametrize("authzid", OTHERS)
+def test_by_plain_nobody_acts_as_another(authzid: str) -> None:
+    server = every_mechanism()
+    assert failure(begun(server, "PLAIN", f"{authzid}\0juliet\0r0m30myr0m30".encode())) == "invalid-authzid"
+    assert not server.under_way

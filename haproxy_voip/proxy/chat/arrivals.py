@@ -313,19 +313,32 @@ class Arrivals:
         if room.remade and self._quiet and "/" not in (stanza.from_ or ""):
             # COMPAT: Openfire tells who makes a room that it is locked, and then that it is not.
             return False
-        new = self._new(stanza, room.address)
+        author = None if stanza.id is None else self._shared.sessions.sender(stanza.from_ or "")
+        key = key_of(stanza, room.address)
+        new = author is None or author.traffic.outgoing.observed(key, self._session)
+        early = author is not None and self._too_early(author, key, room)
+        if early and new and author is not None and muc.held_up_by(stanza, author.account.domain):
+            new = not self._heard_at_an_earlier_login(author, key)
         before = room.heard_before(stanza)
         if not muc.is_history(stanza):
             room.last_at = now
             return new
-        return new and not (self._quiet and (before or self._too_early(stanza, room)))
+        return new and not (self._quiet and (before or early))
 
-    def _too_early(self, stanza: Stanza, room: Room) -> bool:
-        """Whether one of ours said this before the client came in, which history is asked for so generously that it may
-        reach back to."""
-        author = self._shared.sessions.sender(stanza.from_ or "")
-        said_at = None if author is None else author.traffic.outgoing.said_at(key_of(stanza, room.address))
+    def _too_early(self, author: Session, key: Key, room: Room) -> bool:
+        """Whether one of ours said this before the client came in: history is asked for so generously that it may reach
+        back to that, and what a server took with it is said again.
+        """
+        said_at = author.traffic.outgoing.said_at(key)
         return said_at is not None and said_at < room.entered_at
+
+    def _heard_at_an_earlier_login(self, author: Session, key: Key) -> bool:
+        """Whether what is said again was heard in a session of the same user's that is over: it logged out while the
+        server failed, and was in the room again before the author was.
+        """
+        bare = self._session.bare
+        here = self._shared.sessions.of(bare)
+        return any(one.bare == bare and one not in here for one in author.traffic.outgoing.hearers(key))
 
     # -- iqs ----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from haproxy_voip.proxy.chat.entry import Key, brief, mark, own
+from haproxy_voip.proxy.chat.entry import Key, bare_of, brief, mark, own
 from haproxy_voip.proxy.shared import Output
 from haproxy_voip.xmpp.element import Element, parse_element
 from haproxy_voip.xmpp.errors import StanzaCondition
@@ -33,6 +33,8 @@ def leave_behind(shared: ChatShared, session: Session, heard: Heard, now: float)
         message = parse_element(delivery.raw)
         said = original(message)
         heard.never_had(said.get("from") or "", _key(said))
+        if said.get("type") == "groupchat":
+            _never_heard_in_room(shared, session, said)
         kept = delivery.leg is None or delivery.leg.flow.connection in shared.legs
         if not kept and said is message and _matters(message):
             outputs += _tell_sender(shared, session, message, now)
@@ -47,6 +49,14 @@ def _tell_sender(shared: ChatShared, session: Session, message: Element, now: fl
     return [] if leg is None or not leg.ready else leg.send(own(_not_delivered(message, session.jid)))
 
 
+def _never_heard_in_room(shared: ChatShared, session: Session, message: Element) -> None:
+    """Said again there, it is news to the user's next session."""
+    address = message.get("from") or ""
+    author = shared.sessions.sender(address)
+    if author is not None:
+        author.traffic.outgoing.never_had(_key(message, bare_of(address)), session)
+
+
 def original(message: Element) -> Element:
     """What it is a copy of (XEP-0280); itself when it is none."""
     copy = message.in_namespace(CARBONS)
@@ -55,11 +65,11 @@ def original(message: Element) -> Element:
     return message if inside is None else inside
 
 
-def _key(message: Element) -> Key:
-    """As in `key_of`, for no peer."""
+def _key(message: Element, peer: str = "") -> Key:
+    """As in `key_of`."""
     body = message.find("body", CLIENT)
     said = mark("" if body is None else body.text)
-    return "message", message.get("type") == "error", brief(message.get("id") or ""), "", said
+    return "message", message.get("type") == "error", brief(message.get("id") or ""), peer, said
 
 
 def _matters(message: Element) -> bool:

@@ -101,6 +101,16 @@ class Outgoing:
                 return True
         return False
 
+    def hearers(self, key: Key) -> list[Session]:
+        """Sessions that had this and may be over since."""
+        return [one for entry in self._by_key.get(key, ()) for one in entry.seen]
+
+    def never_had(self, key: Key, by: Session) -> None:
+        """That session is over, and its client did not get this in the end."""
+        for entry in self._by_key.get(key, ()):
+            if by in entry.seen:
+                entry.seen.remove(by)
+
     def said_at(self, key: Key) -> float | None:
         """When the client said this last; None when that is not remembered any more."""
         return max((entry.at for entry in self._by_key.get(key, ())), default=None)

@@ -215,6 +215,13 @@ def is_history(stanza: Stanza) -> bool:
     return DELAY.encode() in stanza.raw and stanza.element().find("delay", DELAY) is not None
 
 
+def held_up_by(stanza: Stanza, domain: str) -> bool:
+    """Whether this is said now, and held up by nobody but that domain: history bears a stamp of its own (section
+    7.2.14).
+    """
+    return not is_history(stanza) or all(one.get("from") == domain for one in stanza.element().all("delay", DELAY))
+
+
 def left(room: Room, nick: str, to: str, *codes: str) -> bytes:
     """What the client is told when an occupant is no longer there."""
     item = Element("item", MUC_USER, {"affiliation": "none", "role": "none"})

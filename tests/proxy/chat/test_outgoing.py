@@ -41,6 +41,20 @@ def test_two_that_say_the_same_under_one_id_are_news_twice() -> None:
     assert [outgoing.observed(one.key, BOB) for _ in range(3)] == [True, True, False]
 
 
+def test_who_heard_it_is_known_until_it_is_settled_but_for_whose_client_did_not_get_it() -> None:
+    outgoing, one = Outgoing(), message(1)
+    sent(outgoing, one)
+    assert one.key is not None and outgoing.hearers(one.key) == []
+    assert outgoing.observed(one.key, BOB) and outgoing.observed(one.key, CAROL)
+    assert outgoing.hearers(one.key) == [BOB, CAROL]
+    outgoing.never_had(one.key, BOB)
+    outgoing.never_had(one.key, BOB)
+    assert outgoing.hearers(one.key) == [CAROL]
+    one.acknowledged = True
+    sent(outgoing, message(2, at=WATCH_SECONDS + 1.0), now=WATCH_SECONDS + 1.0)
+    assert outgoing.hearers(one.key) == []
+
+
 def test_what_a_dead_server_had_is_doubtful_in_the_order_it_was_sent() -> None:
     outgoing, entries = Outgoing(), [message(number) for number in range(5)]
     sent(outgoing, *entries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from haproxy_voip.embedded.chat_session import ChatSession, Kept
+from haproxy_voip.proxy.chat.traffic import DELAYED_SECONDS
 from haproxy_voip.xmpp.framing import Stanza
 from tests.proxy.chat.stage import Client, Stage, config
 
@@ -233,3 +234,76 @@ def test_who_makes_a_room_anew_hears_what_is_new_in_it_and_not_that_it_was_made(
     )
     stage.settle()
     assert alice.said() == ["hello"]
+
+
+def said_while_the_server_fails(stage: Stage, *, acknowledges: bool = True, ago: float = 0.0) -> tuple[str, Client]:
+    """Bob heard what alice said, and logged out; the server is gone, and alice is not back in the room for a second,
+    because she waits for its owner.
+    """
+    room, [carol, alice, bob] = in_a_room(stage, "carol", "alice", "bob")
+    reserve = stage.beta.sessions[carol.jid].link
+    assert reserve is not None
+    reserve.mute = True
+    stage.mute(alice)
+    bob.acknowledges = acknowledges
+    alice.say(room, "once", kind="groupchat")
+    assert bob.said() == ["once"]
+    bob.send("</stream:stream>")
+    stage.run(ago)
+    stage.kill("alpha")
+    stage.run(0.5)
+    assert not stage.beta.occupants(room)
+    return room, bob
+
+
+def back_in(stage: Stage, room: str, name: str = "bob", history: str = "<history maxstanzas='0'/>") -> Client:
+    client = stage.connect(name)
+    client.send("<presence/>")
+    client.send(f"<presence to='{room}/{name}'><x xmlns='http://jabber.org/protocol/muc'>{history}</x></presence>")
+    stage.run(5.0)
+    return client
+
+
+@pytest.mark.parametrize("ago", [0.0, 2 * DELAYED_SECONDS])
+def test_what_was_heard_before_logging_out_is_not_heard_again_as_the_room_is_told_it_again(ago: float) -> None:
+    """Seed 600040 of tests/simulation/chat_storms.py. After two seconds the repetition says since when it waits."""
+    stage = Stage()
+    room, _ = said_while_the_server_fails(stage, ago=ago)
+    assert back_in(stage, room).said() == []
+    assert [one.to for one in stage.beta.handled if one.type == "groupchat"] == [room]
+
+
+def test_what_was_not_acknowledged_before_logging_out_is_heard_as_the_room_is_told_it_again() -> None:
+    stage = Stage()
+    room, _ = said_while_the_server_fails(stage, acknowledges=False)
+    assert back_in(stage, room).said() == ["once"]
+
+
+def test_who_never_heard_it_hears_what_the_room_is_told_again() -> None:
+    stage = Stage()
+    room, _ = said_while_the_server_fails(stage)
+    assert back_in(stage, room, "dave").said() == ["once"]
+
+
+def test_who_asks_for_what_was_said_hears_it_though_it_was_heard_before_logging_out() -> None:
+    """XEP-0045 section 7.2.14: that is history, which the client has asked for."""
+    stage = Stage()
+    room, _ = said_while_the_server_fails(stage)
+    stage.run(2.0)
+    assert back_in(stage, room, history="").said() == ["once"]
+
+
+def test_another_client_of_the_user_that_was_in_the_room_hears_what_it_has_not_had() -> None:
+    stage = Stage()
+    room, [_, alice, desk] = in_a_room(stage, "carol", "alice", "bob")
+    phone = stage.client("bob", "phone")
+    phone.join("lobby", "bobs-phone")
+    stage.run(1.0)
+    stage.mute(alice)
+    stage.mute(desk)
+    alice.say(room, "once", kind="groupchat")
+    assert phone.said() == ["once"]
+    phone.send("</stream:stream>")
+    stage.kill("alpha")
+    stage.run(5.0)
+    assert desk.said() == ["once"]
