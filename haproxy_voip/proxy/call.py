@@ -239,7 +239,8 @@ class Call:
         return self._stop(487, "cancelled by the caller", reasons, now, "caller")
 
     def _stop(self, status: int, reason: str, headers: list[Header], now: float, by: str = "proxy") -> list[Output]:
-        outputs = [] if self.caller is None else self.caller.refuse(status, now)
+        waiting = self.caller or self.unclaimed
+        outputs = [] if waiting is None else waiting.refuse(status, now)
         if self.attempt is not None:
             outputs += self._home.withdraw(self, self.attempt, headers, now)
         return outputs + self._end(reason, now, by, status)
@@ -379,7 +380,7 @@ class Call:
         if self.answered:
             return self.hang_up("the session was not refreshed", now)
         if self.unclaimed is not None:
-            return self.unclaimed.give_up("no backend claimed the call", now)
+            return self.refuse(480, "no backend claimed the call", now)
         return self.refuse(408, "nobody answered", now)
 
     def _linger(self, now: float) -> list[Output]:

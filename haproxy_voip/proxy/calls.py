@@ -81,7 +81,7 @@ class Calls:
         outputs: list[Output] = []
         if claim.replaced is not None and claim.replaced.unclaimed is not None:
             # It is the same call, but an answer to the former offer is none to this one: the phone rings anew.
-            outputs = claim.replaced.unclaimed.give_up("the next backend offers another session", now)
+            outputs = claim.replaced.refuse(480, "the next backend offers another session", now)
         return outputs + self._begin(incoming, callee, now)
 
     def _begin(self, incoming: Incoming, callee: Invitation, now: float) -> list[Output]:

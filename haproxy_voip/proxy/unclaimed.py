@@ -104,9 +104,8 @@ class Unclaimed:
         ringing = caller.ringing(leg, heard)
         return call.outputs_pending() + caller.send(ringing, now)
 
-    def give_up(self, reason: str, now: float) -> list[Output]:
-        """Nobody claims the call. A phone that answered meanwhile is hung up."""
-        outputs: list[Output] = []
-        if self.leg is not None and self.heard is not None and self.heard.status >= 200:
-            outputs = farewell.bye(self._shared, self.leg, [], now)
-        return outputs + self._call.refuse(480, reason, now)
+    def refuse(self, status: int, now: float) -> list[Output]:
+        """Nobody will claim the call: there is no caller to be told, but a phone that answered meanwhile is hung up."""
+        if self.leg is None or self.heard is None or self.heard.status < 200:
+            return []
+        return farewell.bye(self._shared, self.leg, [], now)

@@ -31,6 +31,9 @@ _PARAM = re.compile(rf"{LWS};{LWS}({TOKEN})(?:{LWS}={LWS}({PARAM_VALUE}|{QUOTED_
 _LIST_MARK = re.compile(rf'{QUOTED_STRING}|<[^>]*+>|[,"<]')
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _UNSAFE_IN_QUOTES = re.compile(r'(["\\\0])')
+# COMPAT: RFC 3261 section 25.1 has "hexpart [ ":" IPv4address ]", so a hexpart that ends in "::" takes a third colon.
+# RFC 5118 section 4.10: "an implementation must tolerate both of the above constructs".
+_THIRD_COLON = re.compile(r":::(?=[0-9]+\.)")
 
 PORT_MAX = 65535
 MAX_ELEMENTS = 256  # of one list; the longest route anyone would follow is MAX_FORWARDS_MAX hops
@@ -154,7 +157,7 @@ def parse_host(text: str) -> str:
     if text[0] != "[":
         return text.lower()
     try:
-        return str(IPv6Address(text[1:-1]))
+        return str(IPv6Address(_THIRD_COLON.sub("::", text[1:-1])))
     except AddressValueError:
         raise MessageError(f"{text!r} is no IPv6 address") from None
 

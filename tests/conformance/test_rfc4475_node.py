@@ -6,16 +6,22 @@ import re
 import pytest
 
 from haproxy_voip.configuration.model import HealthConfig, ProxyConfig, SipConfig
-from haproxy_voip.configuration.users import USER_NAME
 from haproxy_voip.core.address import Endpoint, Transport
-from haproxy_voip.proxy.topology import OF_ONE_LEG
-from haproxy_voip.sip.digest import AuthenticationSession, role_for
-from haproxy_voip.sip.message import Request, Response, parse
+from haproxy_voip.sip.message import Request
 from tests.conformance.rfc4475.verdicts import VERDICTS, Verdict
-from tests.proxy.stage import PROXY, Peer, Stage, config
+from tests.conformance.torture import (
+    CHALLENGES,
+    DOMAIN,
+    assert_at_rest,
+    by_name,
+    carried,
+    credible,
+    finals,
+    request_of,
+    user_of,
+)
+from tests.proxy.stage import PROXY, Stage, config
 
-DOMAIN = "example.com"
-CHALLENGES = (401, 407)
 ADMITTED = [verdict for verdict in VERDICTS if verdict.node_status in CHALLENGES]
 REGISTERS = [verdict for verdict in ADMITTED if verdict.node_status == 401]
 CROSSING = [verdict for verdict in ADMITTED if verdict.node_status == 407]
@@ -25,58 +31,13 @@ CROSSING = [verdict for verdict in ADMITTED if verdict.node_status == 407]
 FOREIGN = {"esc01", "mpart01"}
 
 
-def by_name(verdict: Verdict) -> str:
-    return verdict.name
-
-
 def stage() -> Stage:
     proxy = ProxyConfig(domain=DOMAIN, sip=SipConfig(listen=(Endpoint(Transport.UDP, PROXY),)))
     slow = HealthConfig(inter=20.0)  # or probes would be most of the work
     return Stage(config(proxy=proxy, health=slow), users=("1001", "1002", *sorted(set(USERS.values()))))
 
 
-def speaker(request: Request) -> str:
-    """Who a message says it is from, when such a user can be; else 1001."""
-    address = request.to if request.method == "REGISTER" else request.from_
-    return address.uri.username if USER_NAME.fullmatch(address.uri.username) else "1001"
-
-
-def request_of(verdict: Verdict) -> Request:
-    message = parse(verdict.data)
-    assert isinstance(message, Request)
-    return message
-
-
-USERS = {verdict.name: speaker(request_of(verdict)) for verdict in ADMITTED}
-
-
-def credible(peer: Peer, verdict: Verdict, uri: str | None = None) -> bytes:
-    """The very bytes, with credentials of their speaker added, and perhaps for somebody else."""
-    request = request_of(verdict)
-    peer.send(peer.new("OPTIONS", f"sip:{peer.user}@{DOMAIN}"))
-    challenge = peer.take_response(407)
-    role = role_for(request.method)
-    for value in challenge.all("proxy-authenticate"):
-        challenge.add(role.challenge, value)
-    challenge.status = role.status
-    user = USERS[verdict.name]
-    session = AuthenticationSession.for_response(challenge, peer.stage.credentials[user])
-    assert session is not None
-    uri = uri or request.uri
-    name, value = session.authorization(request.method, uri, "cnonce")
-    _, _, rest = verdict.data.partition(b"\r\n")
-    address = request.to if request.method == "REGISTER" else request.from_
-    if address.uri.username != user:
-        rest = rest.replace(str(address.uri).encode(), f"sip:{user}@{DOMAIN}".encode(), 1)
-    return f"{request.method} {uri} SIP/2.0\r\n{name}: {value}\r\n".encode() + rest
-
-
-def finals(peer: Peer) -> list[int]:
-    return [message.status for message in peer.inbox if isinstance(message, Response) and message.status >= 200]
-
-
-def carried(message: Request) -> list[tuple[str, str]]:
-    return [line[:2] for line in message.headers if line[0] not in OF_ONE_LEG]
+USERS = {verdict.name: user_of(verdict) for verdict in ADMITTED}
 
 
 def assert_unharmed(verdict: Verdict, crossed: Request) -> None:
@@ -89,14 +50,6 @@ def assert_unharmed(verdict: Verdict, crossed: Request) -> None:
         assert b"c=IN IP4 127.0.0.10" in crossed.body and b"192.0.2" not in crossed.body
     else:
         assert crossed.body == sent.body
-
-
-def assert_at_rest(on: Stage) -> None:
-    """Nothing is left when all is over, and a phone can be registered as ever."""
-    on.pass_time(120)
-    assert len(on.node._shared.transactions) == 0
-    assert len(on.node._shared.legs) == 0
-    on.phone("1002", host="127.0.1.200")
 
 
 @pytest.mark.parametrize("verdict", VERDICTS, ids=by_name)

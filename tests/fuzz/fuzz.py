@@ -18,9 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 FOUND = ROOT / ".fuzz"
-TORTURE = ROOT / "tests" / "conformance" / "rfc4475"
+TORTURE = [ROOT / "tests" / "conformance" / name for name in ("rfc4475", "rfc5118")]
 # What other tests keep already.
-BORROWED = {"sip": [TORTURE], "sip_stream": [TORTURE]}
+BORROWED = {"sip": TORTURE, "sip_stream": TORTURE}
 LARGEST = 8192  # bytes; beyond that only length limits are met, which the unit tests meet
 
 

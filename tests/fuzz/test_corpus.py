@@ -10,7 +10,7 @@ import pytest
 from tests.tidy.source import ROOT
 
 HERE = ROOT / "tests" / "fuzz"
-TORTURE = sorted((ROOT / "tests" / "conformance" / "rfc4475").glob("*.dat"))
+TORTURE = sorted((ROOT / "tests" / "conformance").glob("rfc*/*.dat"))
 TARGETS = sorted(path.stem for path in (HERE / "targets").glob("*.py"))
 BORROWED = {"sip": TORTURE, "sip_stream": TORTURE}
 

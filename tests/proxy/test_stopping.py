@@ -15,7 +15,7 @@ from haproxy_voip.proxy.stop_facts import CallsCut, CallsLeftAlone, StopWaits
 from haproxy_voip.proxy.stopping import BYE_SECONDS, LEAVE_SECONDS, LOOK_SECONDS
 from tests.proxy.stage import DOMAIN, PROXY, Stage
 from tests.proxy.stage import config as configured
-from tests.proxy.talk import BOTH, Make, Talk, answer_all, calm, incoming, outgoing, sdp
+from tests.proxy.talk import BOTH, Make, Talk, answer_all, calm, incoming, leave_nothing, outgoing, sdp
 from tests.proxy.trunking import at_home, exchange
 
 STOP_AFTER = configured().proxy.stop_after
@@ -87,6 +87,20 @@ def test_a_call_that_rings_goes_on_and_is_refused_in_the_end() -> None:
     talk.caller.take(503)
     talk.callee.take("CANCEL")
     assert told(stage, CallsCut) == [CallsCut(1)]
+
+
+def test_a_phone_that_answered_a_call_nobody_claimed_yet_is_hung_up() -> None:
+    """Its backend died shortly before: seed 1 of the storms with a stop."""
+    stage = Stage()
+    talk = incoming(stage)
+    talk.provisional(180)
+    stop(stage).pass_time(STOP_AFTER - 2)
+    stage.kill("alpha")
+    talk.callee.answer(talk.invited, 200, body=sdp(talk.callee, 7000))
+    stage.pass_time(2)
+    talk.callee.take("ACK")
+    talk.callee.answer(talk.callee.take_request("BYE"), 200)
+    leave_nothing(stage)
 
 
 def test_a_call_that_rings_may_be_answered_and_what_is_in_a_dialog_crosses() -> None:

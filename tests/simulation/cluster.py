@@ -20,6 +20,7 @@ from haproxy_voip.embedded.settings import PbxSettings, PhoneSettings
 from haproxy_voip.proxy.events import Reconfigured
 from haproxy_voip.proxy.facts import SessionFailed
 from haproxy_voip.proxy.node import Node
+from haproxy_voip.rtp.flow import StreamPlan
 from tests.simulation.opaque import OpaquePbx
 from tests.simulation.proxy_edge import ProxyEdge, hears
 from tests.simulation.weather import CALM, Weather
@@ -30,6 +31,8 @@ PROXY = Address("192.0.2.1", 5060)
 BACKENDS = {"alpha": "198.51.100.11", "beta": "198.51.100.12", "charlie": "198.51.100.13"}
 USERS = {str(number): f"secret {number}" for number in range(1001, 1021)}
 NO_TERMS: Mapping[str, Mapping[str, Any]] = {}
+NOTHING: Mapping[int, StreamPlan] = {}
+LISTEN = (Endpoint(Transport.UDP, PROXY), Endpoint(Transport.TCP, PROXY))
 UP_LIMIT = 10.0  # virtual seconds for things that need no more than a few round trips and a retransmission
 # How apart the seeds of the machines in one world are.
 SPREAD = 1_000
@@ -76,20 +79,29 @@ class Cluster:
         for name in BACKENDS:
             self.start_backend(name)
         self.config = _config({"backends": _backends(terms), **config})
-        credentials = {user: Credential(user, DOMAIN, password) for user, password in USERS.items()}
-        node = Node(self.config, (DOMAIN, credentials), self.chance(), self.world.now)
-        self.proxy = ProxyEdge(self.world, "proxy", node, self.config)
-        self.proxy.beyond = self._beyond
+        self.start_proxy()
 
     def chance(self) -> Chance:
         """Another one from the seed."""
         return Chance.seeded(next(self._chances))
 
+    def start_proxy(self, inherited: Mapping[int, StreamPlan] = NOTHING) -> None:
+        """Start the proxy, or the next one where it was; `inherited` is what the kernel relays of the one before."""
+        credentials = {user: Credential(user, DOMAIN, password) for user, password in USERS.items()}
+        node = Node(self.config, (DOMAIN, credentials), self.chance(), self.world.now)
+        known = replace(self.config, backends=_backends(self.terms))  # the configuration may have fewer just now
+        self.proxy = ProxyEdge(self.world, "proxy", node, known, inherited)
+        self.proxy.beyond = self._beyond
+
     def reload(self, *names: str) -> None:
         """The proxy has these backends from now on, in this order."""
+        self.configure(*names)
+        self.proxy.tell(Reconfigured(self.config))
+
+    def configure(self, *names: str) -> None:
+        """The configuration has these backends from now on; nobody reads it yet."""
         known = {backend.name: backend for backend in _backends(self.terms)}
         self.config = replace(self.config, backends=tuple(known[name] for name in names))
-        self.proxy.tell(Reconfigured(self.config))
 
     @property
     def configured(self) -> list[str]:
@@ -188,12 +200,8 @@ def last_call(phone: Phone) -> PhoneCall:
 
 
 def _config(changes: dict[str, Any]) -> Config:
-    listen = (Endpoint(Transport.UDP, PROXY), Endpoint(Transport.TCP, PROXY))
-    return Config(
-        proxy=ProxyConfig(domain=DOMAIN, sip=SipConfig(listen=listen)),
-        users=Path("users.yaml"),
-        **changes,
-    )
+    fields = {"proxy": ProxyConfig(domain=DOMAIN, sip=SipConfig(listen=LISTEN)), **changes}
+    return Config(users=Path("users.yaml"), **fields)
 
 
 def _backends(terms: Mapping[str, Mapping[str, Any]]) -> tuple[BackendConfig, ...]:

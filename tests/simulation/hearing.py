@@ -20,16 +20,23 @@ PARTING_SECONDS, LOST_BYE_SECONDS = 8.0, 40.0
 
 
 class Hearing:
-    """See the module. `transferred` are the calls whose other end somebody has changed."""
+    """See the module. `transferred` are the calls whose other end somebody has changed, `orphans` those whose relay is
+    gone: what they send is for nobody, whoever has its port (latching, haproxy_voip/rtp/flow.py)."""
 
     def __init__(self, cluster: Cluster, rough: bool) -> None:
         self._cluster = cluster
-        self._late = LOST_BYE_SECONDS if rough else PARTING_SECONDS
+        self.late = LOST_BYE_SECONDS if rough else PARTING_SECONDS
         self._together: list[tuple[str, str, PhoneCall]] = []  # who may hear each other, until that call ends
         self._parted: dict[PhoneCall, float] = {}  # when these ended
         self._owners: dict[Address, tuple[str, PhoneCall]] = {}  # of each port that audio was ever taken at
         self.conversations: dict[PhoneCall, dict[PhoneCall, str]] = {}  # with which calls, and whose
         self.transferred: dict[PhoneCall, None] = {}
+        self.orphans: dict[PhoneCall, None] = {}
+        self.watch()
+
+    def watch(self) -> None:
+        """Look at all that this proxy joins; to be said of each that is started."""
+        cluster = self._cluster
         install = cluster.world.processes["proxy"].handlers[InstallStream]
 
         def checked(effect: InstallStream) -> None:
@@ -48,12 +55,12 @@ class Hearing:
         for _, _, call in self._together:
             if call.over:
                 self._parted.setdefault(call, now)
-        self._together = [entry for entry in self._together if self._parted.get(entry[2], now) > now - self._late]
+        self._together = [entry for entry in self._together if self._parted.get(entry[2], now) > now - self.late]
         for user, phone in self._cluster.phones.items():
             self._owners |= {call.media.local: (user, call) for call in phone.calls.values()}
         heard = []
         for user, phone in self._cluster.phones.items():
-            for call in [call for call in phone.calls.values() if call.up]:
+            for call in [call for call in phone.calls.values() if call.up and call not in self.orphans]:
                 owner = self._owners.get(reaches(self._cluster.proxy, call) or call.media.local)
                 if owner is not None and owner[1] is not call:
                     self._check(user, call, *owner)

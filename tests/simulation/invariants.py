@@ -15,6 +15,15 @@ class Invariants:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self.proxies = 0  # that were watched, one after the other
+        self.believers: list[str] = []  # backends that nobody told of the end of their calls
+        cluster.world.invariants.append(self._check_pool)
+        self.watch()
+
+    def watch(self) -> None:
+        """Look at all that this proxy does; to be said of each that is started."""
+        cluster = self._cluster
+        self.proxies += 1
         handlers = cluster.world.processes["proxy"].handlers
         send, install, remove = handlers[Send], handlers[InstallStream], handlers[RemoveStream]
 
@@ -33,7 +42,6 @@ class Invariants:
         cluster.world.on("proxy", Send, checked_send)
         cluster.world.on("proxy", InstallStream, checked_install)
         cluster.world.on("proxy", RemoveStream, checked_remove)
-        cluster.world.invariants.append(self._check_pool)
 
     def _check_topology(self, effect: Send) -> None:
         """No backend's address reaches a client, no client's a backend."""
@@ -46,7 +54,8 @@ class Invariants:
 
     def _check_ports(self) -> None:
         """Every port serves one stream."""
-        plans = self._cluster.proxy.plans.values()
+        edge = self._cluster.proxy
+        plans = [*edge.plans.values(), *edge.inherited.values()]
         ports = [party.local for plan in plans for party in (plan.client, plan.backend)]
         assert len(ports) == len(set(ports)), "two streams share a port"
 
@@ -64,7 +73,7 @@ class Invariants:
             assert status[name] == 0, f"{status[name]} {name} are left"
         assert not self._cluster.proxy.plans, "media streams are left"
         for name in BACKENDS:
-            assert self._cluster.pbx(name).calls == 0, f"{name} believes in a call"
+            assert name in self.believers or self._cluster.pbx(name).calls == 0, f"{name} believes in a call"
 
     def check_registrations(self) -> None:
         """All backends are up again, and those who should know the phones do."""
@@ -79,7 +88,9 @@ class Invariants:
             held = row["registrations"]
             assert held == wanted or not holds, f"{row['name']} holds {held}, not {wanted}"
             known = self._cluster.pbx(row["name"]).registrar.count() - self._cluster.residents
-            assert not holds or known == wanted, f"{row['name']} itself knows {known} contacts instead of {wanted}"
+            # Contacts that an earlier proxy made stay until they expire.
+            right = known == wanted if self.proxies == 1 else known >= wanted
+            assert not holds or right, f"{row['name']} itself knows {known} contacts instead of {wanted}"
 
 
 @cache

@@ -109,13 +109,10 @@ class People:
         return leads_to(number) if self._cluster.opaque else number
 
     def _call(self, caller: str, number: str, third: str, talk: float) -> None:
-        callee = self._callee(number)
-        call = self._cluster.call(caller, number)
-        self.attempts.append(Attempt(self._world.now, caller, callee, call))
+        callee, call = self._callee(number), self.call(caller, number)
         self._world.after(talk, lambda: self.hang_up(caller, call))
         if callee == ROBOT:
             return
-        self.hearing.expect(caller, callee, call)
         if third and third not in (caller, callee):
             self._world.after(talk / 2, lambda: self._transfer(caller, callee, third, call))
         begin, end = sorted(self._random.uniform(0.0, talk) for _ in range(2))
@@ -124,6 +121,15 @@ class People:
             self._world.after(end, lambda: self._resume(caller, call))
         elif self._random.random() < UPDATED:
             self._world.after(begin, lambda: self._update(caller, call))
+
+    def call(self, caller: str, number: str) -> PhoneCall:
+        """For as long as somebody likes."""
+        callee = self._callee(number)
+        call = self._cluster.call(caller, number)
+        self.attempts.append(Attempt(self._world.now, caller, callee, call))
+        if callee != ROBOT:
+            self.hearing.expect(caller, callee, call)
+        return call
 
     def _transfer(self, caller: str, callee: str, third: str, call: PhoneCall) -> None:
         """The caller lets the callee talk to somebody else."""

@@ -5,7 +5,7 @@ No media packet is simulated. Where audio would go is read from the plans in for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from haproxy_voip.configuration.model import Config
@@ -23,7 +23,17 @@ from haproxy_voip.proxy.effects import (
     Reply,
     StirCanary,
 )
-from haproxy_voip.proxy.events import CanaryClosed, CanaryOpened, Command, Looked, MediaReport, ProbeRefused, ProbeReply
+from haproxy_voip.proxy.events import (
+    CanaryClosed,
+    CanaryOpened,
+    Command,
+    Looked,
+    MediaReport,
+    PortsFree,
+    PortsTaken,
+    ProbeRefused,
+    ProbeReply,
+)
 from haproxy_voip.proxy.node import Node
 from haproxy_voip.rtp.flow import Counters, Party, StreamPlan
 from tests.simulation.wires import End
@@ -37,12 +47,16 @@ MAX_RELAYS = 10
 
 
 class ProxyEdge:
-    """One proxy process in the world. `plans` are the media streams in force, by number."""
+    """One proxy process in the world. `plans` are the media streams in force, by number; `inherited` those that the
+    kernel relays for a process before."""
 
-    def __init__(self, world: World, name: str, node: Node, config: Config) -> None:
+    def __init__(
+        self, world: World, name: str, node: Node, config: Config, inherited: Mapping[int, StreamPlan]
+    ) -> None:
         self.name = name
         self.node: Node = world.add(name, node, config.proxy.sip.listen)
         self.plans: dict[int, StreamPlan] = {}
+        self.inherited = dict(inherited)
         self.replies: dict[int, dict[str, Any]] = {}
         self.beyond: Callable[[Address], Address | None] = lambda target: None  # where a backend sends a packet on to
         self._world = world
@@ -66,6 +80,8 @@ class ProxyEdge:
         }
         for kind, handler in handlers.items():
             world.on(name, kind, handler)
+        if inherited:
+            self._receive(PortsTaken(tuple(port for plan in inherited.values() for port in _ports(plan))))
 
     def command(self, command: str, **arguments: str) -> dict[str, Any]:
         """As over the control socket."""
@@ -77,6 +93,10 @@ class ProxyEdge:
     def tell(self, event: object) -> None:
         """As the relay does."""
         self._receive(event)
+
+    def let_go(self, stream: int) -> None:
+        """Nothing was heard on an inherited stream for some time."""
+        self._receive(PortsFree(_ports(self.inherited.pop(stream))))
 
     # -- probes --------------------------------------------------------------------------------------
 
@@ -170,12 +190,17 @@ def reaches(edge: ProxyEdge, speaker: PhoneCall) -> Address | None:
 
 def _other_party(edge: ProxyEdge, local: Address) -> Party | None:
     """Whom a packet goes to that arrives at this address of the relay."""
-    for plan in edge.plans.values():
-        if plan.client.local == local:
-            partner = None if plan.bridge is None else edge.plans.get(plan.bridge)
-            if partner is not None and partner.bridge == plan.stream:
-                return partner.client
-            return plan.backend
-        if plan.backend.local == local:
-            return plan.client
+    for plans in (edge.plans, edge.inherited):
+        for plan in plans.values():
+            if plan.client.local == local:
+                partner = None if plan.bridge is None else plans.get(plan.bridge)
+                if partner is not None and partner.bridge == plan.stream:
+                    return partner.client
+                return plan.backend
+            if plan.backend.local == local:
+                return plan.client
     return None
+
+
+def _ports(plan: StreamPlan) -> tuple[int, int]:
+    return plan.client.local.port, plan.backend.local.port

@@ -219,19 +219,23 @@ class Storm:
 
     def _check(self) -> None:
         ended = {(fact.user, fact.call): fact for fact in self.world.told(PhoneEnded)}
-        for at, caller, callee, call in self.people.attempts:
-            assert call.over, f"{caller}'s call of {at:.3f} s is neither up nor over"
-            fact = ended[(caller, call.number)]
+        for attempt in self.people.attempts:
+            call = attempt.call
+            assert call.over, f"{attempt.caller}'s call of {attempt.at:.3f} s is neither up nor over"
+            fact = ended[(attempt.caller, call.number)]
             self.outcomes[f"{fact.status}"] += 1
-            if call in self.people.hearing.transferred:
-                continue
-            if fact.status == 200 and fact.by is not By.US:
-                self.outcomes["lost"] += 1
-                doubtful = self.opaque and not self._known(call)
-                may_be_lost = self.troubles == 3 or doubtful
-                assert may_be_lost, f"{caller}'s call of {at:.3f} s to {callee} was up and did not survive"
-            if self.fair:
-                assert fact.status in (200, 487), f"{caller}'s call of {at:.3f} s: {fact.status} {fact.reason}"
+            if call not in self.people.hearing.transferred:
+                self._check_end(attempt, fact)
+
+    def _check_end(self, attempt: Attempt, fact: PhoneEnded) -> None:
+        at, caller, callee, call = attempt
+        if fact.status == 200 and fact.by is not By.US:
+            self.outcomes["lost"] += 1
+            doubtful = self.opaque and not self._known(call)
+            may_be_lost = self.troubles == 3 or doubtful
+            assert may_be_lost, f"{caller}'s call of {at:.3f} s to {callee} was up and did not survive"
+        if self.fair:
+            assert fact.status in (200, 487), f"{caller}'s call of {at:.3f} s: {fact.status} {fact.reason}"
 
     def _known(self, call: PhoneCall) -> bool:
         return self.voices.known(call) and call not in self.people.held

@@ -117,6 +117,15 @@ def test_hosts_lose_their_case_and_brackets() -> None:
         parse_host("[1:2]")
 
 
+def test_a_third_colon_is_borne_where_the_grammar_of_rfc_3261_has_it() -> None:
+    """RFC 5118 section 4.10: before an IPv4 address after "::", and nowhere else."""
+    assert parse_host("[2001:db8:::192.0.2.1]") == parse_host("[2001:db8::192.0.2.1]") == "2001:db8::c000:201"
+    assert parse_host("[:::192.0.2.1]") == parse_host("[::192.0.2.1]")
+    for text in ("[2001:db8:::1]", "[:::]", "[1::2:::192.0.2.1]", "[2001:db8::::192.0.2.1]", "[:::192.0.2]"):
+        with pytest.raises(MessageError):
+            parse_host(text)
+
+
 def test_ports_have_their_range() -> None:
     assert parse_port(None) is None
     assert parse_port("05060") == 5060
