@@ -6,12 +6,14 @@ what we hold of the client's user.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from haproxy_voip.core.address import Flow
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.credential import Credential
+from haproxy_voip.proxy.challenges import Sessions
 from haproxy_voip.proxy.facts import AuthenticationFailed
 from haproxy_voip.sip.digest import (
     ALGORITHMS,
@@ -56,8 +58,8 @@ class Authentication:
     def replace(self, realm: str, credentials: Mapping[str, Credential]) -> None:
         """Use these users from now on."""
         self._realm, self._credentials = realm, credentials
-        # By backend and user. What a backend was answered with an old secret says nothing any more.
-        self.sessions: dict[tuple[str, str], AuthenticationSession] = {}
+        # What a backend was answered with an old secret says nothing any more.
+        self.sessions: Sessions = defaultdict(dict)
         self._common = common_algorithms(credentials.values(), realm)
         self.allow(self._allowed)
 
@@ -69,7 +71,7 @@ class Authentication:
 
     def forget(self, backend: str) -> None:
         """It was removed."""
-        self.sessions = {key: session for key, session in self.sessions.items() if key[0] != backend}
+        self.sessions.pop(backend, None)
 
     def knows(self, user: str) -> bool:
         """Whether there is such a user."""
@@ -87,7 +89,7 @@ class Authentication:
         address = request.to if request.method == "REGISTER" else request.from_
         if address.uri.username != outcome.user:
             raise MessageError(f"{outcome.user} may not act as {address.uri.username}", status=403)
-        return outcome.user
+        return self._credentials[outcome.user].user  # one string for all that is kept of this user
 
     def _challenge(self, request: Request, outcome: Rejected, flow: Flow, wall: float) -> Challenged:
         role = role_for(request.method)

@@ -57,6 +57,16 @@ class Waiting:
         return self.go_on(now)
 
 
+@dataclass(slots=True)
+class Asking:
+    """A REGISTER in flight, with its repetitions."""
+
+    transaction: ClientTransaction  # of the last one
+    challenges: Challenges
+    wanted: bool  # what it asks for
+    sent_at: float
+
+
 class Registration:
     """Keeps the backend's mind what it should be: `wanted` says whether our contact shall be there.
 
@@ -64,13 +74,13 @@ class Registration:
     """
 
     __slots__ = (
-        "_asked_for", "_call_id", "_callers", "_challenges", "_cseq", "_expires", "_line", "_refused_wait", "_sent_at",
-        "_shared", "_told", "_transaction", "_wait", "binding", "held", "until", "wanted",
+        "_asking", "_call_id", "_callers", "_cseq", "_expires", "_line", "_refused_wait", "_shared", "_told", "_wait",
+        "backend", "binding", "held", "until", "wanted",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, line: Line, binding: Binding) -> None:
         self._shared = shared
-        self._line = line
+        self._line, self.backend = line, line.backend
         self.binding = binding
         self.wanted = False
         self.held = False  # the backend took it and has not been restarted since
@@ -78,12 +88,9 @@ class Registration:
         self._call_id = shared.chance.token()
         self._cseq = 0
         self._expires = EXPIRES_SECONDS
-        self._transaction: ClientTransaction | None = None  # the REGISTER in flight
-        self._asked_for = False  # `wanted` when that was sent
-        self._challenges = Challenges(shared.authentication, line.backend, binding.aor)
-        self._callers: list[Waiting] = []
+        self._asking: Asking | None = None
+        self._callers: tuple[Waiting, ...] = ()
         self._wait, self._refused_wait = RETRY_FIRST, REFUSED_FIRST
-        self._sent_at = 0.0
         self._told: str | None = None  # the refusal that people know of
 
     # -- what is wanted -----------------------------------------------------------------------------
@@ -91,7 +98,7 @@ class Registration:
     def want(self) -> None:
         """The backend shall hold it. The line is to be pumped then."""
         self.wanted = True
-        if self._transaction is None and not self.held:
+        if self._asking is None and not self.held:
             self._shared.alarms.set(self, None)
             self._line.join(self)
 
@@ -99,7 +106,7 @@ class Registration:
         """The backend shall not hold it any more. The line is to be pumped then."""
         self.wanted = self.held = False
         self._shared.alarms.set(self, None)
-        if self._transaction is None:
+        if self._asking is None:
             if self.believed(now):
                 self._line.join(self)
             else:
@@ -114,9 +121,9 @@ class Registration:
 
     def lost(self, now: float) -> list[Output]:
         """The backend is down: nothing is asked of it."""
-        if self._transaction is not None:
-            self._shared.transactions.abandon(self._transaction)
-            self._transaction = None
+        if self._asking is not None:
+            self._shared.transactions.abandon(self._asking.transaction)
+            self._asking = None
         self.wanted = self.held = False
         self._shared.alarms.set(self, None)
         self._line.leave(self)
@@ -130,7 +137,7 @@ class Registration:
     @property
     def coming(self) -> bool:
         """Whether it is on its way to the backend, so that waiting for it makes sense."""
-        return self.wanted and not self.held and (self._transaction is not None or self in self._line)
+        return self.wanted and not self.held and (self._asking is not None or self in self._line)
 
     @property
     def awaited(self) -> bool:
@@ -141,8 +148,8 @@ class Registration:
         """A call waits for it: its turn comes now, and the call hears when it is over."""
         if len(self._callers) >= MAX_WAITING_CALLS:
             return call.go_on(now)
-        self._callers.append(call)
-        return self._line.hurry(self, now) if self._transaction is None else []
+        self._callers = (*self._callers, call)
+        return self._line.hurry(self, now) if self._asking is None else []
 
     # -- asking -------------------------------------------------------------------------------------
 
@@ -151,26 +158,24 @@ class Registration:
         if not self.wanted and not self.believed(now):
             return []
         self._line.pace.sent(self)
-        self._sent_at = now
-        self._asked_for = self.wanted
         if self.wanted:
             self.until = now + self._expires
-        self._challenges = Challenges(self._shared.authentication, self._line.backend, self.binding.aor)
+        challenges = Challenges(self._shared.authentication, self.backend, self.binding.aor)
         request = self._request(self._expires if self.wanted else 0)
-        self._challenges.prove(request)
-        return self._send(request, now)
-
-    def _send(self, request: Request, now: float) -> list[Output]:
-        flow = self._shared.network.to_backend(self._line.backend)
-        self._transaction, outputs = self._shared.ask(request, flow, self, now)
+        challenges.prove(request)
+        transaction, outputs = self._send(request, now)
+        self._asking = Asking(transaction, challenges, self.wanted, now)
         return outputs
+
+    def _send(self, request: Request, now: float) -> tuple[ClientTransaction, list[Output]]:
+        return self._shared.ask(request, self._shared.network.to_backend(self.backend), self, now)
 
     def _request(self, expires: int) -> Request:
         network = self._shared.network
-        flow = network.to_backend(self._line.backend)
+        flow = network.to_backend(self.backend)
         self._cseq += 1
         wanted = Wanted(
-            uri=network.uri(self._line.backend),
+            uri=network.uri(self.backend),
             address=f"sip:{self.binding.aor}@{self._shared.config.proxy.domain}",
             contact=network.contact(self.binding.key, flow),
             expires=expires,
@@ -184,27 +189,30 @@ class Registration:
         status = response.status
         if status < 200:
             return []
+        asking = self._asking
+        assert asking is not None
         if status in (401, 407):
-            again = self._challenges.again(response, transaction.request)
+            again = asking.challenges.again(response, transaction.request)
             if again is not None:
                 self._cseq = again.cseq.number
-                return self._send(again, now)
-        self._transaction = None
+                asking.transaction, outputs = self._send(again, now)
+                return outputs
+        self._asking = None
         if status < 300:
-            return self._done(response, now)
+            return self._done(asking, response, now)
         reason = f"{status} {response.reason}"
         if status in OVERLOADED:
             return [*self._line.overloaded(self, retry_after(response), reason, now), *self._line.pump(now)]
         self._line.pace.dropped(self)
         least = min_expires(response)
-        if status == 423 and self._expires < least <= EXPIRES_MAX and self._asked_for:
+        if status == 423 and self._expires < least <= EXPIRES_MAX and asking.wanted:
             self._expires = least
             return self._line.hurry(self, now)
-        return self._refused(reason, now)
+        return self._refused("the password is wrong" if asking.challenges.refused else reason, now)
 
     def failed(self, transaction: ClientTransaction, reason: str, now: float) -> list[Output]:
         """No answer: the connection is lost, or this request gets none."""
-        self._transaction = None
+        self._asking = None
         if not self._shared.network.is_open(transaction.flow) and transaction.flow.connection:
             return [*self._line.overloaded(self, None, reason, now), *self._line.pump(now)]
         self._line.pace.refused(self)
@@ -215,22 +223,22 @@ class Registration:
 
     def wake(self, now: float) -> list[Output]:
         """Time to refresh, or to try again."""
-        if self.wanted and self._transaction is None:
+        if self.wanted and self._asking is None:
             self._line.join(self)
         return self._line.pump(now)
 
-    def _done(self, response: Response, now: float) -> list[Output]:
-        self._line.took(self, now - self._sent_at)
+    def _done(self, asking: Asking, response: Response, now: float) -> list[Output]:
+        self._line.took(self, now - asking.sent_at)
         self._wait, self._refused_wait, self._told = RETRY_FIRST, REFUSED_FIRST, None
         granted = 0.0
-        if self._asked_for:
+        if asking.wanted:
             granted = granted_to(response, lambda uri: uri.user == self.binding.key, self._expires)
         self.until = now + granted if granted else None
-        self.held = self._asked_for and self.wanted and granted > 0
+        self.held = asking.wanted and self.wanted and granted > 0
         if self.held:
             share = self._shared.chance.between(*REFRESH_BETWEEN)
             self._shared.alarms.set(self, now + max(REFRESH_MIN, share * granted))
-        elif self._asked_for and self.wanted:
+        elif asking.wanted and self.wanted:
             return self._refused("accepted for 0 s", now)
         elif self.wanted or self.believed(now):
             self._line.join(self)  # it was changed while this was under way
@@ -245,16 +253,14 @@ class Registration:
         self.held = False
         wait, self._refused_wait = self._refused_wait, min(2 * self._refused_wait, REFUSED_LAST)
         self._shared.alarms.set(self, now + wait)
-        if self._challenges.refused:
-            reason = "the password is wrong"
         if self._told == reason:
             return outputs
         self._told = reason
-        return [RegistrationRefused(self._line.backend, self.binding.aor, reason, wait), *outputs]
+        return [RegistrationRefused(self.backend, self.binding.aor, reason, wait), *outputs]
 
     def _release(self, now: float) -> list[Output]:
         """Nothing more is to be waited for."""
-        callers, self._callers = self._callers, []
+        callers, self._callers = self._callers, ()
         return [output for caller in callers for output in caller.go_on(now)]
 
 

@@ -7,6 +7,7 @@ Request-URI or in what it wants called for a transfer, is refused.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
@@ -14,6 +15,7 @@ from haproxy_voip.configuration.peers import TrunkConfig
 from haproxy_voip.core.address import Flow, Transport, bracketed
 from haproxy_voip.core.chance import Chance
 from haproxy_voip.core.credential import Credential
+from haproxy_voip.proxy.challenges import Sessions
 from haproxy_voip.sip.digest import AuthenticationSession
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.headers import NameAddr
@@ -31,7 +33,7 @@ class Account:
         self.user = user
         self._credential = Credential(user, "", password=password)
         self._chance = chance
-        self.sessions: dict[tuple[str, str], AuthenticationSession] = {}
+        self.sessions: Sessions = defaultdict(dict)
 
     def session(self, response: Response, user: str) -> AuthenticationSession | None:
         """What answers this challenge, or None when nothing can."""

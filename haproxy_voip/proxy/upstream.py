@@ -74,8 +74,8 @@ class Upstream:
     def __init__(self, shared: Shared, targets: Callable[[], list[str]]) -> None:
         self._shared = shared
         self._targets = targets
-        self._made: dict[Binding, dict[str, Registration]] = {}
-        self._by_user: dict[str, dict[Binding, None]] = {}
+        self._made: dict[Binding, tuple[Registration, ...]] = {}  # one for each backend that holds it, or shall
+        self._by_user: dict[str, tuple[Binding, ...]] = {}
         self._strays: defaultdict[str, list[Registration]] = defaultdict(list)
         self._active_at: dict[str, float] = {}
         self._lines = Lines(shared)
@@ -87,8 +87,8 @@ class Upstream:
 
     def add(self, binding: Binding, now: float) -> list[Output]:
         """A client registered a new contact."""
-        self._made[binding] = {}
-        self._by_user.setdefault(binding.aor, {})[binding] = None
+        self._made[binding] = ()
+        self._by_user[binding.aor] = (*self._by_user.get(binding.aor, ()), binding)
         outputs: list[Output] = []
         for backend in self._targets():
             self._registration(binding, backend).want()
@@ -98,11 +98,11 @@ class Upstream:
     def remove(self, binding: Binding, now: float) -> list[Output]:
         """A client's contact is gone: take it back everywhere, where a backend is down as soon as it returns."""
         outputs: list[Output] = []
-        others = self._by_user.get(binding.aor, {})
-        others.pop(binding, None)
-        if not others:
-            self._by_user.pop(binding.aor, None)
-        for backend, registration in self._made.pop(binding, {}).items():
+        others = tuple(one for one in self._by_user.pop(binding.aor, ()) if one is not binding)
+        if others:
+            self._by_user[binding.aor] = others
+        for registration in self._made.pop(binding, ()):
+            backend = registration.backend
             if self._there[backend]:
                 outputs += [*registration.unwant(now), *self._lines[backend].pump(now)]
             elif registration.believed(now) and len(self._strays[backend]) < MAX_STRAYS:
@@ -171,8 +171,8 @@ class Upstream:
     def drop(self, backend: str, now: float) -> list[Output]:
         """It was removed, and is asked for nothing any more; what it believes expires there."""
         outputs = self.went(backend, now)
-        for made in self._made.values():
-            made.pop(backend, None)
+        for binding, made in self._made.items():
+            self._made[binding] = tuple(one for one in made if one.backend != backend)
         for table in (self._strays, self._lines, self._there):
             table.pop(backend, None)
         return outputs
@@ -187,7 +187,7 @@ class Upstream:
         """
         if backend not in self._targets():
             self._lend([one for one in bindings if one in self._made], backend, now)
-        here = [self._made[one][backend] for one in bindings if backend in self._made.get(one, ())]
+        here = [found for one in bindings if (found := self._found(one, backend)) is not None]
         coming = [registration for registration in here if registration.coming]
         if not coming or any(registration.held for registration in here):
             return place(now)
@@ -206,7 +206,7 @@ class Upstream:
 
     def return_loan(self, binding: Binding, backend: str, now: float) -> list[Output]:
         """A loan is over."""
-        registration = self._made.get(binding, {}).get(backend)
+        registration = self._found(binding, backend)
         if registration is None or backend in self._targets():
             return []
         return [*registration.unwant(now), *self._lines[backend].pump(now)]
@@ -230,12 +230,18 @@ class Upstream:
 
     # -- finding ------------------------------------------------------------------------------------
 
+    def _found(self, binding: Binding, backend: str) -> Registration | None:
+        for one in self._made.get(binding, ()):
+            if one.backend == backend:
+                return one
+        return None
+
     def _registration(self, binding: Binding, backend: str) -> Registration:
-        made = self._made[binding]
-        known = made.get(backend)
+        known = self._found(binding, backend)
         if known is None:
-            known = made[backend] = Registration(self._shared, self._lines[backend], binding)
+            known = Registration(self._shared, self._lines[backend], binding)
+            self._made[binding] += (known,)
         return known
 
     def _at(self, backend: str) -> list[Registration]:
-        return [made[backend] for made in self._made.values() if backend in made]
+        return [one for made in self._made.values() for one in made if one.backend == backend]

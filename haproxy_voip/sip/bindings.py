@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from haproxy_voip.core.address import Flow
@@ -64,8 +64,8 @@ class Bindings:
         self._chance = chance
         self._most = most
         self._by_key: dict[str, Binding] = {}
-        self._by_aor: dict[str, list[Binding]] = {}
-        self._alarms: list[tuple[float, str, Binding]] = []
+        self._by_aor: dict[str, tuple[Binding, ...]] = {}
+        self._alarms: list[tuple[float, str]] = []  # with the binding's key
 
     def limit(self, rules: RegistrationRules, most: int) -> None:
         """Take these from the next REGISTER on; what is there already stays."""
@@ -79,9 +79,9 @@ class Bindings:
 
     # --- looking up ---------------------------------------------------------------------------------------------
 
-    def of(self, aor: str) -> list[Binding]:
-        """The bindings of this address of record, oldest first. Do not change the list."""
-        return self._by_aor.get(aor, [])
+    def of(self, aor: str) -> tuple[Binding, ...]:
+        """The bindings of this address of record, oldest first."""
+        return self._by_aor.get(aor, ())
 
     def get(self, key: str) -> Binding | None:
         """The binding of this name."""
@@ -116,7 +116,7 @@ class Bindings:
         change.current = list(self.of(registration.aor))
         return change
 
-    def _plan(self, registration: Registration, known: list[Binding]) -> list[tuple[Binding | None, ContactUpdate]]:
+    def _plan(self, registration: Registration, known: Sequence[Binding]) -> list[tuple[Binding | None, ContactUpdate]]:
         """Which binding each contact is about; None for one that is to be made."""
         plan: list[tuple[Binding | None, ContactUpdate]] = []
         for update in registration.contacts:
@@ -154,7 +154,7 @@ class Bindings:
         change.removed += idle[: max(surplus, 0)]
 
     def _add(self, registration: Registration, update: ContactUpdate, now: float) -> Binding:
-        siblings = self._by_aor.setdefault(registration.aor, [])
+        siblings = self.of(registration.aor)
         expires_at = now + update.expires
         binding = Binding(
             key=update.key or self._chance.token(),
@@ -170,9 +170,9 @@ class Bindings:
             path=registration.path,
             alarm_at=expires_at,
         )
-        siblings.append(binding)
+        self._by_aor[binding.aor] = (*siblings, binding)
         self._by_key[binding.key] = binding
-        heapq.heappush(self._alarms, (expires_at, binding.key, binding))
+        heapq.heappush(self._alarms, (expires_at, binding.key))
         return binding
 
     def _refresh(self, binding: Binding, registration: Registration, update: ContactUpdate, now: float) -> None:
@@ -191,20 +191,22 @@ class Bindings:
         """Forget a binding: its user took it back, or nothing can reach it any more."""
         if self._by_key.pop(binding.key, None) is None:
             return
-        siblings = self._by_aor[binding.aor]
-        siblings.remove(binding)
-        if not siblings:
+        siblings = tuple(one for one in self.of(binding.aor) if one is not binding)
+        if siblings:
+            self._by_aor[binding.aor] = siblings
+        else:
             del self._by_aor[binding.aor]
         if len(self._alarms) > COMPACT_ABOVE and len(self._alarms) > 4 * len(self):
-            self._alarms = [(one.alarm_at, one.key, one) for one in self]
+            self._alarms = [(one.alarm_at, one.key) for one in self]
             heapq.heapify(self._alarms)
 
     def expire(self, now: float) -> list[Binding]:
         """Remove and return what has expired, earliest first."""
         expired = []
         while self._alarms and self._alarms[0][0] <= now:
-            at, key, binding = heapq.heappop(self._alarms)
-            if key not in self._by_key or at != binding.alarm_at:
+            at, key = heapq.heappop(self._alarms)
+            binding = self._by_key.get(key)
+            if binding is None or at != binding.alarm_at:
                 continue
             if binding.expires_at > now:
                 self._set_alarm(binding)
@@ -220,10 +222,10 @@ class Bindings:
 
     def _set_alarm(self, binding: Binding) -> None:
         binding.alarm_at = binding.expires_at
-        heapq.heappush(self._alarms, (binding.alarm_at, binding.key, binding))
+        heapq.heappush(self._alarms, (binding.alarm_at, binding.key))
 
 
-def _match(known: list[Binding], update: ContactUpdate) -> Binding | None:
+def _match(known: Sequence[Binding], update: ContactUpdate) -> Binding | None:
     """The binding this contact is about: same instance and reg-id (RFC 5626 section 6), else same URI (10.3 step 7).
 
     Two flows of one instance may well have one URI, so a contact with a reg-id never takes another reg-id's place.

@@ -39,7 +39,7 @@ def test_nobody_registers_a_contact_for_another_user() -> None:
     alice = stage.client("1001")
     alice.request("REGISTER", f"sip:{DOMAIN}", to=f"<sip:1003@{DOMAIN}>")
     assert finals(alice) == [403]
-    assert stage.node.bindings.of("1003") == []
+    assert stage.node.bindings.of("1003") == ()
 
 
 @pytest.mark.parametrize("method", ["REGISTER", "INVITE", "MESSAGE"])

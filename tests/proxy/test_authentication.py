@@ -68,7 +68,7 @@ def test_new_users_end_what_backends_were_told_of_old_secrets() -> None:
     challenge = Response(401, None, [header("WWW-Authenticate", 'Digest realm="pbx", nonce="n"')])
     session = authentication.session(challenge, "1001")
     assert session is not None
-    authentication.sessions["alpha", "1001"] = session
+    authentication.sessions["alpha"]["1001"] = session
     authentication.replace(REALM, {})
     assert not authentication.sessions
     assert authentication.session(challenge, "1001") is None

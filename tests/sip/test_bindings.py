@@ -46,7 +46,7 @@ def test_a_contact_is_added_then_refreshed_then_removed() -> None:
     assert binding.expires_at == 700.0
     removed = known.register(asks(("sip:a@h", 0), cseq=3), 200.0)
     assert removed.removed == [binding] and removed.current == []
-    assert len(known) == 0 and known.get(binding.key) is None and known.of(AOR) == []
+    assert len(known) == 0 and known.get(binding.key) is None and known.of(AOR) == ()
 
 
 def test_a_register_without_contacts_only_asks() -> None:
@@ -104,7 +104,7 @@ def test_star_removes_all_unless_it_is_older() -> None:
 def test_removing_what_is_not_there_is_no_error() -> None:
     known = registrar()
     change = known.register(asks(("sip:a@h", 0)), 0.0)
-    assert change == BindingChange() and len(known) == 0 and known.of(AOR) == []
+    assert change == BindingChange() and len(known) == 0 and known.of(AOR) == ()
 
 
 @pytest.mark.parametrize("before", [0, 1])

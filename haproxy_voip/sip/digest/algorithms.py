@@ -30,12 +30,19 @@ def encoded(text: str) -> bytes:
 
 # Strongest first: the order in which they are offered and preferred (RFC 8760 section 2.4).
 ALGORITHMS: Mapping[str, Callable[[str], str]] = {"SHA-256": sha256, "MD5": md5}
+_NAMES = {name: name for name in ALGORITHMS}  # by equal strings: whoever keeps one keeps ours
 
 
 def canonical(token: str | None) -> str | None:
     """The algorithm as ALGORITHMS names it, whatever its case; None when unsupported. Absent means MD5."""
-    name = "MD5" if token is None else token.upper()
-    return name if name in ALGORITHMS else None
+    return _NAMES.get("MD5" if token is None else token.upper())
+
+
+def suffices(credential: Credential, algorithm: str, realm: str) -> bool:
+    """Whether `hash_a1` knows this: a hash serves one realm, a password any."""
+    if credential.password is not None:
+        return True
+    return credential.realm == realm and stored_hash(credential, algorithm) is not None
 
 
 def stored_hash(credential: Credential, algorithm: str) -> str | None:

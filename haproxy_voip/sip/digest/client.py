@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from haproxy_voip.core.credential import Credential
-from haproxy_voip.sip.digest.algorithms import ALGORITHMS, canonical, hash_a1, request_digest
+from haproxy_voip.sip.digest.algorithms import ALGORITHMS, canonical, hash_a1, request_digest, suffices
 from haproxy_voip.sip.digest.parameters import parse_digest
 from haproxy_voip.sip.digest.roles import Role, role_of
 from haproxy_voip.sip.errors import MessageError
@@ -19,6 +20,8 @@ from haproxy_voip.sip.message import Response
 
 # More challenges than this in one response are not read.
 MAX_CHALLENGES = 16
+# What each challenge of a server has in common with the last: realms, and spellings of algorithms.
+WORDS_SHARED = 128
 
 STRENGTH = {algorithm: -place for place, algorithm in enumerate(ALGORITHMS)}
 
@@ -52,7 +55,15 @@ class Challenge:
         if algorithm is None or (qops and "auth" not in qops):
             return None
         stale = fields.get("stale", "").lower() == "true"
-        return cls(fields["realm"], fields["nonce"], algorithm, token, bool(qops), fields.get("opaque"), stale)
+        return cls(
+            realm=_shared(fields["realm"]),
+            nonce=fields["nonce"],
+            algorithm=algorithm,
+            algorithm_token=None if token is None else _shared(token),
+            qop=bool(qops),
+            opaque=fields.get("opaque"),
+            stale=stale,
+        )
 
 
 @dataclass(slots=True)
@@ -64,8 +75,7 @@ class AuthenticationSession:
 
     role: Role
     challenge: Challenge
-    user: str
-    a1: str  # H(A1) for the challenge's realm and algorithm
+    credential: Credential  # it suffices for the challenge
     nonce_count: int = 0
 
     @classmethod
@@ -83,9 +93,8 @@ class AuthenticationSession:
         for challenge in _answerable(values):
             if best is not None and STRENGTH[challenge.algorithm] <= STRENGTH[best.challenge.algorithm]:
                 continue
-            a1 = hash_a1(credential, challenge.algorithm, challenge.realm)
-            if a1 is not None:
-                best = cls(role, challenge, credential.user, a1)
+            if suffices(credential, challenge.algorithm, challenge.realm):
+                best = cls(role, challenge, credential)
         return best
 
     def authorization(self, method: str, uri: str, cnonce: str) -> tuple[str, str]:
@@ -93,15 +102,17 @@ class AuthenticationSession:
 
         `uri` is the Request-URI as sent; `cnonce` a token nobody can guess.
         """
-        challenge = self.challenge
+        challenge, credential = self.challenge, self.credential
         self.nonce_count += 1
         fields = {"nonce": challenge.nonce, "uri": uri}
         if challenge.qop:
             fields |= {"qop": "auth", "nc": f"{self.nonce_count:08x}", "cnonce": cnonce}
-        response = request_digest(challenge.algorithm, self.a1, method, fields)
+        a1 = hash_a1(credential, challenge.algorithm, challenge.realm)
+        assert a1 is not None
+        response = request_digest(challenge.algorithm, a1, method, fields)
         value = (
-            f"Digest username={quote(self.user)}, realm={quote(challenge.realm)}, nonce={quote(challenge.nonce)}, "
-            f'uri={quote(uri)}, response="{response}"'
+            f"Digest username={quote(credential.user)}, realm={quote(challenge.realm)}, "
+            f'nonce={quote(challenge.nonce)}, uri={quote(uri)}, response="{response}"'
         )
         if challenge.algorithm_token is not None:
             value += f", algorithm={challenge.algorithm_token}"
@@ -117,6 +128,12 @@ class AuthenticationSession:
         A server may let a nonce end without saying stale, so only the answer to a fresh one counts as refused.
         """
         return not again.challenge.stale and self.nonce_count <= 1 and again.challenge.realm == self.challenge.realm
+
+
+@lru_cache(WORDS_SHARED)
+def _shared(word: str) -> str:
+    """One string for all that are equal."""
+    return word
 
 
 def _answerable(values: Iterable[str]) -> Iterator[Challenge]:

@@ -17,7 +17,7 @@ from hashlib import blake2b, sha256
 NONCE_LIFE = 300.0
 # How far the clock of the node that made a nonce may be ahead of ours.
 CLOCK_SKEW = 5.0
-# About 250 bytes each; a nonce enters only when right credentials were given for it.
+# About 250 bytes each; a nonce enters only when right credentials were given for it, and leaves when it serves no more.
 MAX_NONCES = 65_536
 # Requests sent at once over UDP may overtake each other by this many counts.
 COUNT_WINDOW = 64
@@ -62,6 +62,7 @@ class Nonces:
         age = now - issued / MICROSECONDS
         if not -CLOCK_SKEW <= age < NONCE_LIFE:
             return False
+        self.counts.forget(int((now - NONCE_LIFE) * MICROSECONDS) << 32)
         return self.counts.use(issued << 32 | serial, count)
 
     def _stamp(self, nonce: str) -> bytes | None:
@@ -102,7 +103,8 @@ class NonceCounts:
             if nonce <= self._forgotten:
                 return False
             self._seen[nonce] = (count, 1)
-            self._forget()
+            if len(self._seen) > self._limit:
+                self._forget_first()
             return True
         highest, window = seen
         if count > highest:
@@ -115,7 +117,11 @@ class NonceCounts:
         self._seen[nonce] = (highest, window | 1 << behind)
         return True
 
-    def _forget(self) -> None:
-        while len(self._seen) > self._limit:
-            oldest, _ = self._seen.popitem(last=False)
-            self._forgotten = max(self._forgotten, oldest)
+    def forget(self, before: int) -> None:
+        """Those made before this one serve no more."""
+        while self._seen and next(iter(self._seen)) < before:
+            self._forget_first()
+
+    def _forget_first(self) -> None:
+        nonce, _ = self._seen.popitem(last=False)
+        self._forgotten = max(self._forgotten, nonce)

@@ -140,3 +140,12 @@ def test_a_fresh_nonce_challenged_again_means_a_wrong_secret() -> None:
     assert not first.refused(stale)
     first.authorization("REGISTER", "sip:h", "c")
     assert not first.refused(again)  # some servers end a nonce without saying stale
+
+
+def test_all_challenges_of_a_server_share_what_they_have_in_common() -> None:
+    """One is kept for each user at each backend."""
+    first, second = (Challenge.parse(f'Digest realm="pbx", nonce="{nonce}", algorithm=Md5') for nonce in "12")
+    assert first is not None and second is not None
+    assert first.realm is second.realm
+    assert first.algorithm_token is second.algorithm_token
+    assert first.algorithm is second.algorithm

@@ -74,6 +74,18 @@ def test_forgetting_costs_a_challenge_but_allows_no_replay() -> None:
     assert counts.use(15, 1)
 
 
+def test_a_nonce_that_serves_no_more_is_forgotten() -> None:
+    nonces = Nonces(b"key", "r")
+    old, young = nonces.make(NOW), nonces.make(NOW + 1)
+    assert nonces.use(old, 1, NOW + 1) and nonces.use(young, 1, NOW + 1)
+    later = NOW + NONCE_LIFE + 0.5
+    assert nonces.use(young, 2, later)
+    assert len(nonces.counts) == 1
+    assert not nonces.use(old, 2, NOW + 1)  # should the clock go back
+    assert nonces.use(young, 3, later)
+    assert not nonces.use(young, 3, later)
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 200)), max_size=60))
 def test_nothing_is_ever_accepted_twice(uses: list[tuple[int, int]]) -> None:
