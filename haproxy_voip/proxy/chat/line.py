@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Logins for reserve in flight at one backend.
 RESERVES_AT_ONCE = 4
+# With so many waiting servers are busy with logins for the better part of a second. Fewer are soon moved, if need be.
+CROWD = 32
 # So long after a failover began no login for reserve is begun: those who wait need the servers' time, and ours. Not for
 # longer, as a second failure would find nobody ready.
 REST_SECONDS = 0.5
@@ -81,7 +83,7 @@ class Line:
             self.pace.sent(seeker)
             self._in_flight[seeker] = now
             outputs += seeker.log_in(self.backend, now)
-        if len(self) < waited and (len(self) or len(self._in_flight) > RESERVES_AT_ONCE):
+        if CROWD <= len(self) < waited:
             self._shared.backends.crowded(now)
         return outputs
 
