@@ -35,8 +35,8 @@ EXCUSES_MAX = 5
 # nobody. Then clients ought to hear that nobody is there.
 LAST_SECONDS = 3.0
 
-# A login may cost a server 20 ms of its processors: PBKDF2 as SCRAM has it. A thousand made a healthy ejabberd leave
-# probes unanswered for 394 ms; it was left, and to log all in elsewhere took 25 s.
+# A login may cost a server tens of milliseconds of its processors: PBKDF2 as SCRAM has it. A thousand made a healthy
+# ejabberd leave probes unanswered for 394 ms; it was left, and to log all in elsewhere took 25 s.
 BUSY_SECONDS = 1.0
 
 # A dying process may lose its connections a moment before its UDP port: a probe sent in that moment is swallowed, so a

@@ -15,7 +15,7 @@ from haproxy_voip.configuration.rules import RULES
 from haproxy_voip.core.address import Address, Endpoint, is_name
 
 
-class Service(NamedTuple):
+class Lookup(NamedTuple):
     """What is looked up. Port 0: the port is, too."""
 
     kind: Literal["sip", "xmpp"]
@@ -26,20 +26,20 @@ class Named(NamedTuple):
     """What a backend speaks at a host name."""
 
     backend: str
-    service: Service
+    lookup: Lookup
 
 
 def names(config: Config) -> list[Named]:
     """All of them, in order of preference."""
     return [
-        Named(one.name, service)
+        Named(one.name, lookup)
         for one in config.backends
-        for service in _services(one)
-        if is_name(service.endpoint.address.host)
+        for lookup in _lookups(one)
+        if is_name(lookup.endpoint.address.host)
     ]
 
 
-def resolved(config: Config, places: Mapping[Service, Address]) -> tuple[Config, dict[Named, str]]:
+def resolved(config: Config, places: Mapping[Lookup, Address]) -> tuple[Config, dict[Named, str]]:
     """With these addresses; and why a backend cannot be where its name says."""
     named, refused = names(config), dict[Named, str]()
     if not named:
@@ -47,10 +47,10 @@ def resolved(config: Config, places: Mapping[Service, Address]) -> tuple[Config,
     here = {backend.name: _without(backend, named) for backend in config.backends}
     made = _with(config, here)
     for one in named:
-        if one.service not in places:
+        if one.lookup not in places:
             continue
         known = _broken(made)
-        there = _at(here[one.backend], one.service, places[one.service])
+        there = _at(here[one.backend], one.lookup, places[one.lookup])
         others = {name: backend for name, backend in here.items() if name != one.backend}
         # As the last one: it is the one to be refused.
         broken = [
@@ -66,9 +66,9 @@ def resolved(config: Config, places: Mapping[Service, Address]) -> tuple[Config,
     return made, refused
 
 
-def _services(backend: BackendConfig) -> list[Service]:
-    found = [] if backend.sip is None else [Service("sip", backend.sip)]
-    return found if backend.xmpp is None else [*found, Service("xmpp", backend.xmpp)]
+def _lookups(backend: BackendConfig) -> list[Lookup]:
+    found = [] if backend.sip is None else [Lookup("sip", backend.sip)]
+    return found if backend.xmpp is None else [*found, Lookup("xmpp", backend.xmpp)]
 
 
 def _with(config: Config, backends: Mapping[str, BackendConfig]) -> Config:
@@ -76,10 +76,10 @@ def _with(config: Config, backends: Mapping[str, BackendConfig]) -> Config:
     return replace(config, backends=tuple(spoken_to))
 
 
-def _at(backend: BackendConfig, service: Service, address: Address) -> BackendConfig:
-    transport, (host, _) = service.endpoint
+def _at(backend: BackendConfig, lookup: Lookup, address: Address) -> BackendConfig:
+    transport, (host, _) = lookup.endpoint
     there = Endpoint(transport, address)
-    if service.kind == "xmpp":
+    if lookup.kind == "xmpp":
         return replace(backend, xmpp=there)  # its certificate is for the users' domain (RFC 6120 section 13.7.2)
     # RFC 5922 section 7.1: the certificate is for whom we meant to reach, not for what the name servers say.
     return replace(backend, sip=there, tls=replace(backend.tls, name=backend.tls.name or host))
@@ -88,7 +88,7 @@ def _at(backend: BackendConfig, service: Service, address: Address) -> BackendCo
 def _without(backend: BackendConfig, named: list[Named]) -> BackendConfig:
     for one in named:
         if one.backend == backend.name:
-            backend = replace(backend, sip=None) if one.service.kind == "sip" else replace(backend, xmpp=None)
+            backend = replace(backend, sip=None) if one.lookup.kind == "sip" else replace(backend, xmpp=None)
     return backend
 
 

@@ -6,6 +6,7 @@ what the server makes of it is listened to, and takes over.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from haproxy_voip.edge.media_end import End
@@ -16,6 +17,7 @@ from haproxy_voip.rtp.handover import LIMIT_SECONDS, Handover
 from haproxy_voip.rtp.header import FIXED_BYTES, ORDER, VERSION_BITS
 from haproxy_voip.rtp.joint import Joint, payload_bounds
 from haproxy_voip.rtp.payload_types import conversion
+from haproxy_voip.rtp.undelivered import Said
 
 # The first byte of an RTP header without padding, extension or CSRC list.
 PLAIN = VERSION_BITS
@@ -33,8 +35,11 @@ class Passage:
     handover: Handover
     done_at: float | None = None
 
-    def direct_way(self, talker: StreamPlan) -> Look:
-        """What sends the client all that arrives from the other, on its way to that one's own server."""
+    def direct_way(self, talker: StreamPlan, said: deque[Said] | None) -> Look:
+        """What sends the client all that arrives from the other, on its way to that one's own server.
+
+        What goes to that server alone is kept in `said`, if somebody keeps it.
+        """
         outgoing = None if self.end.hearing is None else self.end.hearing.outgoing
         joint = Joint(outgoing, conversion(talker.client, talker.backend.payload_types, self.end.party))
 
@@ -43,8 +48,11 @@ class Passage:
                 packet = bytearray(VIEW[:size])
                 if joint.carry(packet, size, now):
                     self.end.rtp.speak(packet)
-            elif self.done_at is None:
-                self._hear_the_server(now)
+            else:
+                if said is not None:
+                    said.append((now, BUFFER[:size]))
+                if self.done_at is None:
+                    self._hear_the_server(now)
             return True
 
         return look

@@ -177,7 +177,7 @@ class MediaRelay:
             return None, None
         other = None if passage is None else self._streams[passage.other].passage
         if passage is not None and other is not None:
-            return other.direct_way(plan), passage.by_the_server()
+            return other.direct_way(plan, self._watch.said_by(stream)), passage.by_the_server()
         if plan.prints:
             return self._watch.print_of(stream, "client"), self._watch.print_of(stream, "backend")
         return None, None

@@ -111,11 +111,16 @@ class Watch:
             stream.client.begin_noise(monotonic())
             self._noisy[stream.plan.stream] = stream
 
+    def said_by(self, stream: Stream) -> deque[Said] | None:
+        """Where what its client says is kept; None: nowhere. The kernel would take some of it, and of a picture the
+        last packets are no use.
+        """
+        return stream.said if self._cache is None and stream.plan.clock_hz != VIDEO_CLOCK_HZ else None
+
     def print_of(self, stream: Stream, side: Side) -> Look:
         """What tells of payloads that arrive on this side of this stream, and keeps what its client says."""
         number, by_hash = stream.plan.stream, self._cache is None
-        keeps = by_hash and side == "client" and stream.plan.clock_hz != VIDEO_CLOCK_HZ
-        said = stream.said if keeps else None
+        said = self.said_by(stream) if side == "client" else None
 
         def look(size: int, now: float) -> bool:
             if said is not None:

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Protocol
 
 from haproxy_voip.configuration.model import Config
-from haproxy_voip.configuration.resolved import Service, names, resolved
+from haproxy_voip.configuration.resolved import Lookup, names, resolved
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.facts import NameFound, NameNotFound
 from haproxy_voip.edge.resolver import Found, NotFound
@@ -30,7 +30,7 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 5.0, 3600.0
 class Finder(Protocol):
     """A Resolver."""
 
-    async def find(self, service: Service) -> Found:
+    async def find(self, lookup: Lookup) -> Found:
         """Where this is. Raises NotFound."""
 
 
@@ -51,7 +51,7 @@ class Names:
         self._finder = finder
         self._tell = tell
         self._clock = clock
-        self._known: dict[Service, _Known] = {}
+        self._known: dict[Lookup, _Known] = {}
         self.missing: tuple[tuple[str, str, str], ...] = ()  # backends without address: name, as configured, reason
 
     @property
@@ -63,42 +63,42 @@ class Names:
         """With addresses. What is still true is not asked for."""
         named = names(config)
         now = self._clock()
-        services = dict.fromkeys(one.service for one in named)
-        self._known = {one: self._known[one] for one in services if one in self._known}
-        due = [one for one in services if one not in self._known or self._known[one].expires_at <= now]
+        lookups = dict.fromkeys(one.lookup for one in named)
+        self._known = {one: self._known[one] for one in lookups if one in self._known}
+        due = [one for one in lookups if one not in self._known or self._known[one].expires_at <= now]
         await asyncio.gather(*(self._look_up(one) for one in due))
         places = {}
-        for service, known in self._known.items():
-            self._choose(service, known, config)
+        for lookup, known in self._known.items():
+            self._choose(lookup, known, config)
             if known.address is not None:
-                places[service] = known.address
+                places[lookup] = known.address
         made, refused = resolved(config, places)
         self.missing = tuple(
-            (one.backend, str(one.service.endpoint), refused.get(one) or self._known[one.service].reason)
+            (one.backend, str(one.lookup.endpoint), refused.get(one) or self._known[one.lookup].reason)
             for one in named
-            if one in refused or one.service not in places
+            if one in refused or one.lookup not in places
         )
         return made
 
-    async def _look_up(self, service: Service) -> None:
-        known = self._known.setdefault(service, _Known(0.0))
+    async def _look_up(self, lookup: Lookup) -> None:
+        known = self._known.setdefault(lookup, _Known(0.0))
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                found = await self._finder.find(service)
+                found = await self._finder.find(lookup)
         except (NotFound, TimeoutError) as error:
             reason = str(error) or "no answer"
             if known.reason != reason:
-                self._tell(NameNotFound(service.endpoint, reason, known.address))
+                self._tell(NameNotFound(lookup.endpoint, reason, known.address))
             known.reason, known.expires_at = reason, self._clock() + RETRY_SECONDS
             return
         known.reason, known.addresses = "", found.addresses
         known.expires_at = self._clock() + min(max(found.seconds, SHORTEST_SECONDS), LONGEST_SECONDS)
 
-    def _choose(self, service: Service, known: _Known, config: Config) -> None:
-        endpoint, listen = service.endpoint, config.proxy.sip.listen
+    def _choose(self, lookup: Lookup, known: _Known, config: Config) -> None:
+        endpoint, listen = lookup.endpoint, config.proxy.sip.listen
         families = {one.address.family for one in listen if one.transport is endpoint.transport}
         # Chat servers are connected to from any port; to speak SIP a listener is needed, which can be called back.
-        fitting = [one for one in known.addresses if service.kind == "xmpp" or one.family in families]
+        fitting = [one for one in known.addresses if lookup.kind == "xmpp" or one.family in families]
         if not known.addresses or known.address in fitting:
             return
         if not fitting:

@@ -11,7 +11,7 @@ from typing import Any
 import aiodns
 import pycares
 
-from haproxy_voip.configuration.resolved import Service
+from haproxy_voip.configuration.resolved import Lookup
 from haproxy_voip.core.address import Address, Transport
 
 # What SRV records of it are called, and its port where there are none.
@@ -59,26 +59,26 @@ class Resolver:
         if port is not None:
             self._options |= {"udp_port": port, "tcp_port": port}
 
-    async def find(self, service: Service) -> Found:
+    async def find(self, lookup: Lookup) -> Found:
         """Where this is; port 0 is looked up, too. Raises NotFound."""
         # Made anew each time: it reads resolv.conf(5) when it is made, and keeps answers that we keep already.
         async with aiodns.DNSResolver(self._servers or None, **self._options) as dns:
-            return await _Search(dns).find(service)
+            return await _Search(dns).find(lookup)
 
 
 class _Search:
-    """For one service."""
+    """For one of them."""
 
     def __init__(self, dns: aiodns.DNSResolver) -> None:
         self._dns = dns
 
-    async def find(self, service: Service) -> Found:
+    async def find(self, lookup: Lookup) -> Found:
         """As the resolver's."""
-        transport, (host, port) = service.endpoint
+        transport, (host, port) = lookup.endpoint
         if port:
             found = await self._addresses(host, port)
         else:
-            prefix, usual = SERVICES[service.kind, transport]
+            prefix, usual = SERVICES[lookup.kind, transport]
             found = await self._service(f"{prefix}.{host}") or await self._addresses(host, usual)
         if not found.addresses:
             raise NotFound(f"{host} has no address")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from haproxy_voip.configuration.model import BackendConfig, Config, ProxyConfig, SipConfig
 from haproxy_voip.configuration.peers import BackendTlsConfig
-from haproxy_voip.configuration.resolved import Named, Service, names, resolved
+from haproxy_voip.configuration.resolved import Lookup, Named, names, resolved
 from haproxy_voip.core.address import Address, Endpoint, Transport
 
 ALPHA = Endpoint(Transport.TLS, Address("alpha.example", 5061))
 OTHER = Endpoint(Transport.TLS, Address("beta.example", 5061))
-A, B = Service("sip", ALPHA), Service("sip", OTHER)
+A, B = Lookup("sip", ALPHA), Lookup("sip", OTHER)
 HERE = Address("192.0.2.11", 5061)
 LISTEN = (Endpoint.parse("udp:192.0.2.10:5060"), Endpoint.parse("tls:192.0.2.10:5061"))
 
@@ -46,7 +46,7 @@ def test_what_is_not_known_is_left_out_but_for_its_chat_and_the_order_stays() ->
 
 def test_chat_has_a_name_of_its_own_which_no_certificate_need_carry() -> None:
     """RFC 6120 section 13.7.2: that is for the users' domain."""
-    chat = Service("xmpp", Endpoint(Transport.TCP, Address("chat.example", 0)))
+    chat = Lookup("xmpp", Endpoint(Transport.TCP, Address("chat.example", 0)))
     named = config(BackendConfig(name="alpha", sip=ALPHA, xmpp=chat.endpoint))
     assert names(named) == [Named("alpha", A), Named("alpha", chat)] and named.xmpp_endpoints == {}
     made, refused = resolved(named, {chat: Address("192.0.2.21", 5222)})

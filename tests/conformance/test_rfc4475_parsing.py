@@ -7,8 +7,9 @@ from haproxy_voip.sip.framing import StreamFramer
 from haproxy_voip.sip.message import Message, Request, Response, parse, response_to
 from haproxy_voip.sip.validation import validate
 from tests.conformance.rfc4475.verdicts import FOLDER, VERDICTS, Verdict
+from tests.conformance.torture import by_name, refusal
 
-every_message = pytest.mark.parametrize("verdict", VERDICTS, ids=[verdict.name for verdict in VERDICTS])
+every_message = pytest.mark.parametrize("verdict", VERDICTS, ids=by_name)
 
 
 def read(name: str) -> Request:
@@ -16,14 +17,6 @@ def read(name: str) -> Request:
     assert isinstance(message, Request)
     validate(message)
     return message
-
-
-def refusal(data: bytes) -> MessageError | None:
-    try:
-        validate(parse(data))
-    except MessageError as error:
-        return error
-    return None
 
 
 def test_each_of_the_49_messages_has_its_verdict() -> None:

@@ -12,8 +12,9 @@ from haproxy_voip.sip.message import Message, Request, parse
 from haproxy_voip.sip.sdp import reading
 from haproxy_voip.sip.validation import validate
 from tests.conformance.rfc5118.verdicts import FOLDER, VERDICTS, Verdict
+from tests.conformance.torture import by_name, refusal
 
-every_message = pytest.mark.parametrize("verdict", VERDICTS, ids=[verdict.name for verdict in VERDICTS])
+every_message = pytest.mark.parametrize("verdict", VERDICTS, ids=by_name)
 
 
 def read(name: str) -> Request:
@@ -25,14 +26,6 @@ def read(name: str) -> Request:
 
 def vias_of(message: Request) -> list[Via]:
     return [Via.parse(value) for value in message.values("via")]
-
-
-def refusal(data: bytes) -> MessageError | None:
-    try:
-        validate(parse(data))
-    except MessageError as error:
-        return error
-    return None
 
 
 def test_each_of_the_12_messages_has_its_verdict() -> None:

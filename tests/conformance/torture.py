@@ -1,11 +1,13 @@
-"""Messages of the torture tests at a running node: with credentials, and what crosses."""
+"""Messages of the torture tests: in the parser, and at a running node with credentials; what crosses."""
 
 from __future__ import annotations
 
 from haproxy_voip.configuration.users import USER_NAME
 from haproxy_voip.proxy.topology import OF_ONE_LEG
 from haproxy_voip.sip.digest import AuthenticationSession, role_for
+from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.message import Message, Request, Response, parse
+from haproxy_voip.sip.validation import validate
 from tests.conformance.rfc4475.verdicts import Verdict
 from tests.proxy.stage import Peer, Stage
 
@@ -15,6 +17,14 @@ CHALLENGES = (401, 407)
 
 def by_name(verdict: Verdict) -> str:
     return verdict.name
+
+
+def refusal(data: bytes) -> MessageError | None:
+    try:
+        validate(parse(data))
+    except MessageError as error:
+        return error
+    return None
 
 
 def request_of(verdict: Verdict) -> Request:

@@ -141,9 +141,9 @@ class Conversation:
         server.run(self.local[2], self.local[3])
 
     def join(self) -> None:
-        """Cross-connect."""
+        """Cross-connect; their server is dead."""
         for index in range(2):
-            self.install(index, bridge=2 - index)
+            self.install(index, bridge=2 - index, handover=False)
 
     def install(self, index: int, **changes: object) -> None:
         plan = replace(self.plans[index], generation=self.plans[index].generation + 1, **changes)

@@ -6,15 +6,15 @@ from typing import Literal
 
 import pytest
 
-from haproxy_voip.configuration.resolved import Service
+from haproxy_voip.configuration.resolved import Lookup
 from haproxy_voip.core.address import Address, Endpoint, Transport
 from haproxy_voip.edge import resolver as module
 from haproxy_voip.edge.resolver import Found, NotFound
 from tests.edge.name_server import NameServer, host, service
 
 
-def at(name: str, port: int = 0, transport: Transport = Transport.UDP, kind: Literal["sip", "xmpp"] = "sip") -> Service:
-    return Service(kind, Endpoint(transport, Address(name, port)))
+def at(name: str, port: int = 0, transport: Transport = Transport.UDP, kind: Literal["sip", "xmpp"] = "sip") -> Lookup:
+    return Lookup(kind, Endpoint(transport, Address(name, port)))
 
 
 def test_a_name_with_a_port_is_looked_up_as_a_host_in_an_order_that_does_not_change(run):

@@ -38,13 +38,6 @@ def canonical(token: str | None) -> str | None:
     return _NAMES.get("MD5" if token is None else token.upper())
 
 
-def suffices(credential: Credential, algorithm: str, realm: str) -> bool:
-    """Whether `hash_a1` knows this: a hash serves one realm, a password any."""
-    if credential.password is not None:
-        return True
-    return credential.realm == realm and stored_hash(credential, algorithm) is not None
-
-
 def stored_hash(credential: Credential, algorithm: str) -> str | None:
     """H(A1) as it was stored, good for the credential's own realm only."""
     stored = credential.ha1 if algorithm == "MD5" else credential.ha1_sha256

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from haproxy_voip.core.credential import Credential
-from haproxy_voip.sip.digest.algorithms import ALGORITHMS, canonical, hash_a1, request_digest, suffices
+from haproxy_voip.sip.digest.algorithms import ALGORITHMS, canonical, hash_a1, request_digest
 from haproxy_voip.sip.digest.parameters import parse_digest
 from haproxy_voip.sip.digest.roles import Role, role_of
 from haproxy_voip.sip.errors import MessageError
@@ -93,7 +93,7 @@ class AuthenticationSession:
         for challenge in _answerable(values):
             if best is not None and STRENGTH[challenge.algorithm] <= STRENGTH[best.challenge.algorithm]:
                 continue
-            if suffices(credential, challenge.algorithm, challenge.realm):
+            if hash_a1(credential, challenge.algorithm, challenge.realm) is not None:
                 best = cls(role, challenge, credential)
         return best
 
