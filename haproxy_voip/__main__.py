@@ -17,7 +17,10 @@ def parser() -> argparse.ArgumentParser:
     """Every command and option."""
     top = argparse.ArgumentParser(
         prog="haproxy-voip",
-        description="A SIP-aware reverse proxy that makes a cluster of voice servers look like one that never dies.",
+        description=(
+            "A SIP- and XMPP-aware reverse proxy that makes a cluster of voice and chat servers look like one "
+            "that never dies."
+        ),
         epilog=EXIT_STATUS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

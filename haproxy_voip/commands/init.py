@@ -28,7 +28,7 @@ def add(parsers: Parsers) -> None:
     several: dict[str, dict[str, str]] = {
         "--backend": {
             "metavar": "NAME=ADDRESS",
-            "help": "a SIP server, e.g. alpha=udp:10.0.0.11:5060; preferred first",
+            "help": "a SIP server, e.g. alpha=udp:10.0.0.11:5060 or beta=pbx.example; preferred first",
         },
         "--chat": {"metavar": "NAME=ADDRESS", "help": "a chat server, e.g. alpha=tcp:10.0.0.11:5222; preferred first"},
         "--address": {"metavar": "IP", "help": "the proxy's own address (default: the default route's)"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import sys
@@ -20,7 +21,9 @@ from haproxy_voip.configuration.load import load
 from haproxy_voip.configuration.replace import new_file
 from haproxy_voip.core.address import Endpoint
 from haproxy_voip.core.credential import Credential
+from haproxy_voip.edge.names import Names
 from haproxy_voip.edge.own_addresses import why_taken
+from haproxy_voip.edge.resolver import Resolver
 
 
 def write(options: argparse.Namespace) -> int:
@@ -41,8 +44,8 @@ def write(options: argparse.Namespace) -> int:
         if isinstance(error, OSError):
             raise Failure(REFUSED, f"{path}: cannot be written: {error.strerror or error}") from None
         raise
-    for warning in _warnings(draft):
-        print(warning, file=sys.stderr)
+    for warning in [*_taken(draft), *asyncio.run(_not_found(path))]:
+        print(f"at this moment: {warning}", file=sys.stderr)
     if options.json:
         print(json.dumps({"file": str(path), "users": users_path and str(users_path), "users_made": made_users}))
     else:
@@ -82,10 +85,17 @@ def _told(error: ConfigError, draft: bool) -> str:
     return f"{error.key}: {error.problem}; {error.remedy}" if draft else str(error)
 
 
-def _warnings(draft: Draft) -> list[str]:
+def _taken(draft: Draft) -> list[str]:
     """What keeps the proxy from starting, but may be otherwise when it does."""
     reasons = [why_taken(Endpoint.parse(listener)) for listener in draft.sip_listeners + draft.chat_listeners]
-    return [f"at this moment: {reason}" for reason in reasons if reason is not None]
+    return [reason for reason in reasons if reason is not None]
+
+
+async def _not_found(path: Path) -> list[str]:
+    """Which backends the proxy would do without until their names are known."""
+    names = Names(Resolver(), lambda fact: None)
+    await names.resolve(configuration(path))
+    return [f"{backend} at {endpoint} is not found: {reason}" for backend, endpoint, reason in names.missing]
 
 
 def _story(path: Path, draft: Draft, *, made_users: bool, has_user: bool) -> str:

@@ -14,7 +14,7 @@ from haproxy_voip.commands.options import DEFAULT_CONTROL
 from haproxy_voip.configuration import users
 from haproxy_voip.configuration.draft import CHAT, SIP, Draft, Service, server
 from haproxy_voip.configuration.errors import ConfigErrors
-from haproxy_voip.configuration.kinds import Domain, Host, Ports, Whole, Wrong
+from haproxy_voip.configuration.kinds import Domain, Host, Place, Ports, Whole, Wrong
 from haproxy_voip.configuration.model import DEFAULT_PORTS, WILDCARDS
 from haproxy_voip.core.address import Address, Endpoint
 from haproxy_voip.core.credential import Credential
@@ -70,7 +70,9 @@ class _Questions:
         if not self.asking.present:
             self.asking.missing.append("--backend NAME=udp:ADDRESS:PORT, a SIP server; or --chat NAME=tcp:ADDRESS:PORT")
             return {}, {}
-        print("The servers that shall stand behind the proxy, the preferred one first: an address, or all of")
+        print(
+            "The servers that shall stand behind the proxy, the preferred one first: an address or host name, or all of"
+        )
         print("NAME=TRANSPORT:ADDRESS:PORT, e.g. alpha=udp:10.0.0.11:5060. Enter alone ends the list.")
         while not sip and not chat:
             sip = self._asked_servers("SIP server", SIP, {})
@@ -240,7 +242,7 @@ def _towards_loopback(servers: list[str]) -> str | None:
 
 
 def _host(endpoint: str) -> str:
-    return endpoint.partition(":")[2].rpartition(":")[0].strip("[]")
+    return Place().read(endpoint).address.host
 
 
 def _user_name(text: str) -> str:

@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from haproxy_voip.configuration.kinds import Listener, Wrong
+from haproxy_voip.configuration.kinds import Place, Wrong
 from haproxy_voip.configuration.model import DEFAULT_PORTS
 from haproxy_voip.configuration.names import mistake_in_name
-from haproxy_voip.core.address import Address, Transport, bracketed
+from haproxy_voip.core.address import Address, Transport, bracketed, is_name
 
 # What servers are called that were given without a name.
 NAMES = ("alpha", "beta", "charlie", "delta", "echo", "foxtrot", "golf", "hotel")
@@ -70,7 +70,7 @@ class Draft:
 
 
 def server(text: str, service: Service, taken: Mapping[str, str]) -> tuple[str, str]:
-    """Name and endpoint of a backend written as `alpha=udp:10.0.0.11:5060`, or as little of that as its address.
+    """Name and endpoint of a backend written as `alpha=udp:10.0.0.11:5060`, or as little as its address or host.
 
     `taken` are those before it. Raises Wrong.
     """
@@ -83,18 +83,18 @@ def server(text: str, service: Service, taken: Mapping[str, str]) -> tuple[str, 
     if name in taken:
         raise Wrong(f"{name} is {taken[name]} already", "give each server a name of its own")
     endpoint = _completed(rest, service)
-    Listener().read(endpoint)  # no host name: the way to the server tells the proxy's own address
+    Place().read(endpoint)
     return name, endpoint
 
 
 def _completed(text: str, service: Service) -> str:
-    """With transport and port."""
+    """With transport and port; a host name without a port has it looked up."""
     transport, colon, rest = text.partition(":")
     if not colon or transport not in tuple(Transport) or _is_address(text):
         transport, rest = service.transport, text
     if _is_address(rest.removeprefix("[").removesuffix("]")):
         rest = bracketed(rest.removeprefix("[").removesuffix("]"))
-    elif ":" in rest:
+    elif ":" in rest or is_name(rest):
         return f"{transport}:{rest}"
     return f"{transport}:{rest}:{service.tls_port if transport == Transport.TLS else service.port}"
 

@@ -18,7 +18,7 @@ from tests.commands.test_serve import Process
 
 def test_somebody_at_a_terminal_answers_questions_and_the_result_runs(asked, place, flags):
     with Terminal(place, "init", *flags) as terminal:
-        terminal.answer("SIP server 1, Enter: no such: ", "nowhere")
+        terminal.answer("SIP server 1, Enter: no such: ", "no where")
         terminal.until("write")
         terminal.answer("SIP server 1, Enter: no such: ", f"127.0.0.1:{free_port()}")
         terminal.answer("SIP server 2, Enter: no more: ", f"second=udp:127.0.0.1:{free_port()}")

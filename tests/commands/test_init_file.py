@@ -6,7 +6,11 @@ import socket
 
 import pytest
 
+from haproxy_voip.commands import init_file
 from haproxy_voip.configuration.load import load
+from haproxy_voip.configuration.resolved import Lookup
+from haproxy_voip.core.address import Address
+from haproxy_voip.edge.resolver import Found, NotFound
 
 
 @pytest.mark.parametrize(
@@ -56,3 +60,23 @@ def test_a_port_that_somebody_has_is_told_but_may_be_free_later(asked, place):
         words = ("--backend", "127.0.0.5", "--yes", "--port", port, "--control", f"{place}/c.sock")
         status, _, err = asked("init", str(place / "x.yaml"), *words)
     assert status == 0 and f"at this moment: cannot listen on udp:127.0.0.1:{port}: Address already in use" in err
+
+
+class Resolver:
+    """Of one name, which is a chat server's as well."""
+
+    async def find(self, lookup: Lookup) -> Found:
+        if lookup.endpoint.address.host != "pbx.example":
+            raise NotFound("no such name")
+        return Found((Address("127.0.0.5", 5060 if lookup.kind == "sip" else 5222),), 60.0)
+
+
+def test_a_host_name_that_is_not_found_is_told_but_may_be_found_later(asked, place, flags, monkeypatch):
+    monkeypatch.setattr(init_file, "Resolver", Resolver)
+    servers = ("--backend", "pbx.example", "--backend", "tcp:none.example", "--chat", "pbx.example")
+    words = (*servers, "--yes", "--address", "127.0.0.1", *flags)
+    status, _, err = asked("init", str(place / "x.yaml"), *words)
+    assert status == 0 and err == "at this moment: beta at tcp:none.example is not found: no such name\n"
+    alpha, beta = load(place / "x.yaml").backends
+    assert (str(alpha.sip), str(alpha.xmpp)) == ("udp:pbx.example", "tcp:pbx.example")
+    assert (str(beta.sip), beta.xmpp) == ("tcp:none.example", None)

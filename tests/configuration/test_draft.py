@@ -25,9 +25,12 @@ CHATS = {"beta": "tcp:10.0.0.12:5222", "gamma": "tls:[2001:db8::1]:5223"}
         ("tcp:2001:db8::1", ("alpha", "tcp:[2001:db8::1]:5060")),
         ("[2001:db8::1]:5070", ("alpha", "udp:[2001:db8::1]:5070")),
         ("x=udp:[2001:db8::1]", ("x", "udp:[2001:db8::1]:5060")),
+        ("pbx.example", ("alpha", "udp:pbx.example")),
+        ("x=tls:pbx.example", ("x", "tls:pbx.example")),
+        ("pbx.example:5070", ("alpha", "udp:pbx.example:5070")),
     ],
 )
-def test_a_server_is_given_by_as_little_as_its_address(text: str, found: tuple[str, str]) -> None:
+def test_a_server_is_given_by_as_little_as_its_address_or_host_name(text: str, found: tuple[str, str]) -> None:
     assert server(text, SIP, {}) == found
 
 
@@ -38,7 +41,8 @@ def test_chat_has_its_own_defaults_and_names_go_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a=", "two words=10.0.0.1", "a=10.0.0.1:0", "a=10.0.0.1:99999", "a=udp:", "a=sctp:10.0.0.1:5060"]
+    "text",
+    ["", "a=", "two words=10.0.0.1", "a=10.0.0.1:0", "a=10.0.0.1:99999", "a=udp:", "a=sctp:10.0.0.1:5060", "a=b c"],
 )
 def test_what_is_no_server_is_refused(text: str) -> None:
     with pytest.raises(Wrong):
