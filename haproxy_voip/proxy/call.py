@@ -27,7 +27,6 @@ from haproxy_voip.proxy.session import TRANSFER_SECONDS, Session
 from haproxy_voip.proxy.shared import Output, Shared
 from haproxy_voip.proxy.stream import Place
 from haproxy_voip.proxy.survival import Survival
-from haproxy_voip.proxy.topology import TOKEN_HEADER
 from haproxy_voip.proxy.unclaimed import CLAIM_SECONDS, Heard, Unclaimed
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.headers import RAck
@@ -59,7 +58,7 @@ class Call:
 
     __slots__ = (
         "_ended_at", "_heard", "_home", "_shared", "_started_at", "answered_at", "attempt", "backend", "callee",
-        "callee_leg", "caller", "caller_name", "media", "origin", "partner", "relocation", "session", "state",
+        "callee_leg", "caller", "caller_name", "media", "partner", "relocation", "session", "state",
         "survival", "token", "transferred", "tried", "trunk", "unclaimed", "user",
     )  # fmt: skip
 
@@ -78,7 +77,6 @@ class Call:
         self.attempt: Attempt | None = None
         self.tried: list[str] = []  # backends that were asked, in order
         self.caller_name = self.caller.user
-        self.origin = incoming.request.get(TOKEN_HEADER)  # the call of a client that this one is the other end of
         self.survival: Survival | None = None  # answered, and no backend carries it
         self.partner: Call | None = None  # whose client our client is joined to meanwhile
         self.relocation: Half | None = None  # its backend carries it, and it is being moved to another one

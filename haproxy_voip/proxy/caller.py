@@ -13,6 +13,7 @@ from haproxy_voip.proxy import farewell
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.media import SDP, carries_sdp
 from haproxy_voip.proxy.shared import Output, Shared
+from haproxy_voip.proxy.topology import TOKEN_HEADER
 from haproxy_voip.sip.dialog import Dialog
 from haproxy_voip.sip.grammar import format_params, parse_number
 from haproxy_voip.sip.headers import RSEQ_MAX, RAck
@@ -55,6 +56,11 @@ class Caller:
     def user(self) -> str:
         """Who calls, for people and to tell callers apart."""
         return self.incoming.request.from_.uri.user or "anonymous"
+
+    @property
+    def origin(self) -> str | None:
+        """The token of the client's call that this one is the other end of, if the backend says so."""
+        return self.incoming.request.get(TOKEN_HEADER)
 
     @property
     def _trusts_callee(self) -> bool:

@@ -88,7 +88,9 @@ def _by_address(calls: list[Call]) -> list[tuple[Call, Call]]:
 
 def _by_token(calls: list[Call]) -> list[tuple[Call, Call]]:
     owner = {call.token: call for call in calls}
-    named = [(call, owner.get(call.origin)) for call in calls if call.origin is not None]
+    # Of the INVITE that carries the call now: the backend before may have called this phone for another call.
+    origins = {call: call.caller.origin for call in calls if call.caller is not None}
+    named = [(call, owner.get(origin)) for call, origin in origins.items() if origin is not None]
     return [
         (call, other)
         for call, other in named

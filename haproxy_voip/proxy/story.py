@@ -20,6 +20,7 @@ from haproxy_voip.proxy.facts import CallStarted
 from haproxy_voip.proxy.leg import Leg, Side
 from haproxy_voip.proxy.session import NEGOTIATING, ends_transfer, reports_none
 from haproxy_voip.proxy.shared import Shared
+from haproxy_voip.proxy.topology import TOKEN_HEADER
 from haproxy_voip.sip.errors import MessageError
 from haproxy_voip.sip.headers import NameAddr, Replaces
 from haproxy_voip.sip.message import Request, Response
@@ -38,8 +39,9 @@ def started(call: Call, incoming: Incoming) -> list[CallStarted | CallFact]:
     """An INVITE was taken for forwarding."""
     side = call.callee.side.other
     trunk = None if call.trunk is None else call.trunk.name
+    origin = incoming.request.get(TOKEN_HEADER)
     begun = CallStarted(
-        call.token, call.caller_name, call.callee.name, call.backend, side is Side.CLIENT, call.origin, trunk
+        call.token, call.caller_name, call.callee.name, call.backend, side is Side.CLIENT, origin, trunk
     )
     return [begun, dialog(call, side, incoming.request, incoming.flow)]
 

@@ -15,6 +15,7 @@ from tests.proxy.conversation import (
     Conversation,
     Told,
     calls_of,
+    claim,
     converse,
     dial,
     joined,
@@ -320,6 +321,29 @@ def test_a_token_in_two_invites_is_none() -> None:
         up(ring(one, "alpha", "0", user, port=port, x_haproxy_voip_call=token), 7000)
     up(ours, 9000)
     assert found(one) == []
+
+
+def test_the_token_of_the_backend_that_carries_the_call_counts_not_of_one_before() -> None:
+    """1001 calls 1002 twice. The next backend is first with the second call, which takes the leg that rings already."""
+    one = stage()
+    first = dial(one, "1001", "1002")
+    tokens = [first.invited.get("x-haproxy-voip-call") or ""]
+    older = ring(one, "alpha", "1001", "1002", x_haproxy_voip_call=tokens[0])
+    second = dial(one, "1001", "1002")
+    tokens.append(second.invited.get("x-haproxy-voip-call") or "")
+    one.kill("alpha")
+    again = {invite.get("x-haproxy-voip-call"): invite for invite in (one.beta.take_request("INVITE") for _ in tokens)}
+    for talk, token in zip((first, second), tokens, strict=True):
+        talk.callee, talk.invited = one.beta, again[token]
+    older.caller, older.invite = one.beta, claim(one, "beta", "1001", "1002", x_haproxy_voip_call=tokens[1])
+    newer = ring(one, "beta", "1001", "1002", port=9012, x_haproxy_voip_call=tokens[0])
+    for talk, port in ((older, 7000), (newer, 7010), (second, 9000), (first, 9010)):
+        up(talk, port)
+    pairs = conversations(calls_of(one), Told())
+    origins = {call.token: other.caller.origin for call, other in pairs.items() if other.caller is not None}
+    assert [origins[token] for token in tokens] == tokens
+    one.kill("beta")
+    assert not nobody_is_joined(one)
 
 
 def test_a_clients_token_is_not_passed_on() -> None:

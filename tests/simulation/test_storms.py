@@ -29,6 +29,11 @@ def test_the_invariants_hold_in_these_histories(first: int) -> None:
     assert answered > AT_ONCE, "these histories hardly had a call"
 
 
+def test_two_calls_to_one_person_that_a_backend_crossed_outlive_the_next_one() -> None:
+    """Both were answered at charlie, the second at the phone that had rung for the first; then charlie is left."""
+    storms.run(20525)
+
+
 def test_the_same_seed_tells_the_same_history() -> None:
     digests = []
     for _ in range(2):
