@@ -21,17 +21,16 @@ Record = tuple[int, int, bytes]  # kind, seconds to live, value
 class NameServer(asyncio.DatagramProtocol):
     """`zone` is name -> records as `host` and `service` make them; other names do not exist."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        self._at = (address, port)
         self.zone: dict[str, list[Record]] = {}
         self.asked: Counter[str] = Counter()
         self.fails = False
         self.silent = False
 
     async def __aenter__(self) -> NameServer:
-        self.transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: self, local_addr=("127.0.0.1", 0)
-        )
-        self.resolver = Resolver(["127.0.0.1"], self.transport.get_extra_info("sockname")[1])
+        self.transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, local_addr=self._at)
+        self.resolver = Resolver([self._at[0]], self.transport.get_extra_info("sockname")[1])
         return self
 
     async def __aexit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:

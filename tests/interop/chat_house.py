@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.interop.chat_proxy import ChatProxy, ChatSetting
 from tests.interop.chat_servers import ADDRESSES, ChatServer, chat_server
+from tests.interop.naming import naming
 from tests.interop.talkers import Talker, Talkers
 
 MEMORY = Path("/dev/shm")  # an archive that waits for a disk makes a server look frozen
@@ -21,6 +22,7 @@ class Plan:
     users: int = 10
     contacts: bool = True  # everybody has everybody in the contact list
     setting: ChatSetting = field(default_factory=ChatSetting)
+    named: bool = False  # the proxy has the servers by host name
     servers: Mapping[str, str] = field(default_factory=dict)  # settings of their `run`; {folder} is one they share
 
 
@@ -77,7 +79,8 @@ def chat_house(plan: Plan) -> Iterator[House]:
         for server in servers:
             server.wait_ready()
         (folder / "proxy").mkdir()
-        proxy = ChatProxy(folder / "proxy", servers, chat=plan.setting)
+        named = stack.enter_context(naming(folder, servers)) if plan.named else None
+        proxy = ChatProxy(folder / "proxy", servers, chat=plan.setting, resolv_conf=named)
         proxy.start()
         stack.callback(proxy.stop)
         yield House(servers, proxy, stack.enter_context(Talkers()))

@@ -4,12 +4,13 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from haproxy_voip.embedded.certificate import write_certificate
 from haproxy_voip.xmpp.sasl.scram import derive_keys
-from tests.interop.chat_servers import DIRECT_TLS_PORT, DOMAIN, XMPP_PORT
+from tests.interop.chat_servers import ANOTHER, DIRECT_TLS_PORT, DOMAIN, XMPP_PORT, secret
+from tests.interop.naming import host_name
 from tests.interop.proxy import Proxy, Status
-from tests.interop.servers import password
 
 # Where no server freezes: a machine that runs tests may be so busy that a healthy one is silent for long, and what it
 # keeps for its users is not at the next one.
@@ -26,6 +27,7 @@ class ChatSetting:
     resume: str = "1m"
     known: bool = True  # the proxy has the passwords; else they are passed on
     keys: bool = False  # it has only SCRAM keys, which are of no use at the servers
+    another: bool = False  # a second domain, with a certificate and users of its own
     held: Mapping[str, str] = field(default_factory=dict)  # by family: more of the servers' `chat` section
     files: Mapping[str, str] = field(default_factory=dict)  # that the configuration names
     lines: Sequence[str] = ()  # more of the configuration, as it is
@@ -36,6 +38,11 @@ class ChatProxy(Proxy):
     """One proxy in front of chat servers; listens for chat only."""
 
     chat: ChatSetting = field(default_factory=ChatSetting)
+
+    @property
+    def another_certificate(self) -> Path:
+        """PEM file of the second domain's certificate."""
+        return self.folder / "another.crt"
 
     def start(self) -> None:
         """Starts it; returns when every server is up in its eyes and the first is the active one."""
@@ -80,28 +87,38 @@ class ChatProxy(Proxy):
         listen = [f"tcp:{self.address}:{XMPP_PORT}", f"tls:{self.address}:{DIRECT_TLS_PORT}"]
         write_certificate(self.certificate, self.folder / "tls.key", [DOMAIN, self.address])
         lines = ["proxy:", f"  domain: {DOMAIN}", "  tls: {certificate: tls.crt, key: tls.key}"]
-        lines += [f"  xmpp: {{listen: {json.dumps(listen)}, resume: {chat.resume}}}"]
+        lines += [f"  xmpp: {{listen: {json.dumps(listen)}, resume: {chat.resume}{self._domains()}}}"]
         lines += ["backends:"]
         for server in self.servers:
             more = chat.held.get(getattr(server, "family", ""), "")
             held = f"chat: {{starttls: {chat.starttls}, standby: {chat.standby}{more}}}, tls: {{verify: false}}"
-            lines.append(f'  {server.name}: {{xmpp: "tcp:{server.address}:{XMPP_PORT}", {held}}}')
+            place = f"{server.address}:{XMPP_PORT}" if self.resolv_conf is None else host_name(server.name)
+            lines.append(f'  {server.name}: {{xmpp: "tcp:{place}", {held}}}')
         if chat.known:
             lines.append("users: users.yaml")
-            self._write_users()
+            self._write_users("users.yaml", DOMAIN)
         lines += [f"control: {self.control}", *chat.lines]
         self._file.write_text("\n".join(lines) + "\n")
 
-    def _write_users(self) -> None:
-        users = self.folder / "users.yaml"
-        rows = [f'  "{user}": {{{self._secret(user)}}}' for user in range(1001, 1001 + self.chat.users)]
-        users.write_text("\n".join([f"realm: {DOMAIN}", "users:", *rows]) + "\n")
+    def _domains(self) -> str:
+        """The keys of `xmpp` for a second domain, with its files."""
+        if not self.chat.another:
+            return ""
+        write_certificate(self.another_certificate, self.folder / "another.key", [ANOTHER])
+        self._write_users("another.yaml", ANOTHER)
+        files = "certificate: another.crt, key: another.key, users: another.yaml"
+        return f", domains: {{{DOMAIN}: {{}}, {ANOTHER}: {{{files}}}}}"
+
+    def _write_users(self, name: str, domain: str) -> None:
+        users = self.folder / name
+        rows = [f'  "{user}": {{{self._secret(user, domain)}}}' for user in range(1001, 1001 + self.chat.users)]
+        users.write_text("\n".join([f"realm: {domain}", "users:", *rows]) + "\n")
         users.chmod(0o600)
 
-    def _secret(self, user: int) -> str:
+    def _secret(self, user: int, domain: str) -> str:
         if not self.chat.keys:
-            return f"password: {password(str(user))}"
-        keys = derive_keys(password(str(user)), "SHA-256", b"only the proxy has it", 4096)[1]
+            return f"password: {secret(user, domain)}"
+        keys = derive_keys(secret(user, domain), "SHA-256", b"only the proxy has it", 4096)[1]
         salt, stored, server = (b64encode(part).decode() for part in (keys.salt, keys.stored_key, keys.server_key))
         return f'scram_sha_256: "SCRAM-SHA-256$4096:{salt}${stored}:{server}"'
 

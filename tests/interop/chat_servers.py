@@ -15,6 +15,7 @@ from tests.interop.servers import REPOSITORY, password
 XMPP_PORT, DIRECT_TLS_PORT = 5222, 5223
 READY_SECONDS = 30.0  # 1.5 s is usual for Prosody, 2.5 s for ejabberd
 DOMAIN = "voip.example"
+ANOTHER = "office.example"  # where a test wants two
 ROOMS = f"rooms.{DOMAIN}"
 
 ADDRESSES = {"alpha": "127.0.0.21", "beta": "127.0.0.22", "charlie": "127.0.0.23"}
@@ -29,6 +30,7 @@ class ChatServer:
     family: str
     address: str
     process: Process
+    port: int = XMPP_PORT
 
     def start(self) -> None:
         """Starts it and returns when it opens streams. Raises ProcessError with its output when it does not."""
@@ -37,7 +39,7 @@ class ChatServer:
 
     def wait_ready(self) -> None:
         until = time.monotonic() + READY_SECONDS
-        while not opens_streams(self.address):
+        while not opens_streams(self.address, self.port):
             if not self.process.is_running or time.monotonic() > until:
                 raise ProcessError(f"{self.name} opens no stream on {self.address}\n{self.process.tail()}")
             time.sleep(0.05)
@@ -89,7 +91,13 @@ def chat_server(
     }
     argv = [str(REPOSITORY / f"backends/{family}/run"), name, ADDRESSES[name]]
     process = Process(f"{family} {name}", argv, folder / "output", environment)
-    return ChatServer(name=name, family=family, address=ADDRESSES[name], process=process)
+    port = int(more.get("PORT", XMPP_PORT))
+    return ChatServer(name=name, family=family, address=ADDRESSES[name], process=process, port=port)
+
+
+def secret(user: int, domain: str = DOMAIN) -> str:
+    """The password of a user at every server."""
+    return password(str(user)) if domain == DOMAIN else f"another{user}"
 
 
 def _embedded(address: str, folder: Path, users: int) -> list[str]:
@@ -100,14 +108,14 @@ def _embedded(address: str, folder: Path, users: int) -> list[str]:
     return [*argv, "--passwords", str(passwords), "--listen", f"tcp:{address}:{XMPP_PORT}"]
 
 
-def opens_streams(address: str, seconds: float = 1.0) -> bool:
+def opens_streams(address: str, port: int = XMPP_PORT, seconds: float = 1.0) -> bool:
     """Whether somebody answers a stream header there."""
     header = (
         f"<stream:stream to='{DOMAIN}' version='1.0' xmlns='jabber:client' "
         "xmlns:stream='http://etherx.jabber.org/streams'>"
     )
     try:
-        with socket.create_connection((address, XMPP_PORT), seconds) as asked:
+        with socket.create_connection((address, port), seconds) as asked:
             asked.settimeout(seconds)
             asked.sendall(header.encode())
             return asked.recv(4096) != b""

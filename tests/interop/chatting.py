@@ -129,10 +129,10 @@ class Chatting:
         self._words[body] = Word(time.monotonic(), talker, talker.send(partner.jid, body, receipt=True), partner)
 
     def _partner(self, talker: Talker) -> Talker:
-        """The next user in the circle."""
-        users = sorted({each.user for each in self._talkers})
-        wanted = users[(users.index(talker.user) + 1) % len(users)]
-        return next(each for each in self._talkers if each.user == wanted)
+        """The next user in the circle, which goes through one domain after the other."""
+        users = sorted({each.jid for each in self._talkers}, key=lambda jid: jid.partition("@")[::-1])
+        wanted = users[(users.index(talker.jid) + 1) % len(users)]
+        return next(each for each in self._talkers if each.jid == wanted)
 
     # -- adding up --------------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class Chatting:
         if word.to is None:
             return list(self._talkers)
         return [
-            each for each in self._talkers if each.user in (word.to.user, word.author.user) and each is not word.author
+            each for each in self._talkers if each.jid in (word.to.jid, word.author.jid) and each is not word.author
         ]
 
     def _meant(self, talker: Talker, body: str) -> bool:

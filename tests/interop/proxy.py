@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from haproxy_voip.core.address import Address
 from haproxy_voip.edge.control_client import ControlError, request
 from haproxy_voip.embedded.certificate import write_certificate
+from tests.interop.naming import with_resolv_conf
 from tests.interop.processes import Process, ProcessError, tail
 from tests.interop.servers import REALM, SIP_PORT, password
 
@@ -62,6 +63,7 @@ class Proxy:
     servers: Sequence[Behind]
     setting: ProxySetting = field(default_factory=ProxySetting)
     process: Process | None = None
+    resolv_conf: Path | None = None  # in place of the machine's; the backends are configured by host name
 
     @property
     def address(self) -> str:
@@ -177,6 +179,8 @@ class Proxy:
     def _launch(self) -> None:
         self._write_files()
         argv = [str(COMMAND), "run", "-c", str(self._file)]
+        if self.resolv_conf is not None:
+            argv = with_resolv_conf(self.resolv_conf, argv)
         self.process = Process("haproxy-voip", argv, self.log, ending=SIGINT, ahead=True)  # not after the calls
         self.process.start()
 

@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from slixmpp import JID, ClientXMPP
 from slixmpp.stanza import Message, Presence
 
-from tests.interop.chat_servers import DIRECT_TLS_PORT, DOMAIN, ROOMS, XMPP_PORT
+from tests.interop.chat_servers import DIRECT_TLS_PORT, DOMAIN, ROOMS, XMPP_PORT, secret
 from tests.interop.processes import wait_until
-from tests.interop.servers import password
 
 ONLINE_SECONDS = 15.0
 # Disco, rooms, receipts, stream management, ping, delays, carbons.
@@ -55,15 +55,21 @@ class Journal:
 
 
 class Talkers:
-    """A thread with an event loop in which slixmpp clients live. A context manager: all of them end with it."""
+    """A thread with an event loop in which slixmpp clients live. A context manager: all of them end with it.
 
-    def __init__(self) -> None:
+    Where certificates are trusted, talkers must be shown one of those, and for their domain.
+    """
+
+    def __init__(self, *trusted: Path) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._all: list[Talker] = []
         # One for all: each of its own would cost 42 ms and a megabyte.
-        self._tls = ssl.create_default_context()
-        self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for certificate in trusted:
+            self._tls.load_verify_locations(certificate)
+        if not trusted:
+            self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
 
     def __enter__(self) -> "Talkers":
         self._thread.start()
@@ -75,11 +81,13 @@ class Talkers:
         self._thread.join(5.0)
         self._loop.close()
 
-    def talker(self, user: int, resource: str, address: str, plugins: Sequence[str] = PLUGINS) -> "Talker":
+    def talker(
+        self, user: int, resource: str, address: str, plugins: Sequence[str] = PLUGINS, *, domain: str = DOMAIN
+    ) -> "Talker":
         """A client of this user that is to connect to this address; not connected yet."""
 
         async def make() -> Talker:
-            made = Talker(self, user, resource, address, self._tls)
+            made = Talker(self, JID(f"{user}@{domain}/{resource}"), address, self._tls)
             for plugin in plugins:
                 made.client.register_plugin(plugin)
             return made
@@ -126,16 +134,15 @@ class Talkers:
 class Talker:
     """One client of one user."""
 
-    def __init__(self, among: Talkers, user: int, resource: str, address: str, tls: ssl.SSLContext) -> None:
-        self.user = user
-        self.jid = f"{user}@{DOMAIN}"
-        self.full = f"{self.jid}/{resource}"
+    def __init__(self, among: Talkers, jid: JID, address: str, tls: ssl.SSLContext) -> None:
+        self.jid = str(jid.bare)
+        self.full = str(jid)
         self.journal = Journal()
         self.online = False
         self.available = True  # it tells its contacts so, once it is online
         self._among = among
         self._address = address
-        client = self.client = ClientXMPP(self.full, password(str(user)))
+        client = self.client = ClientXMPP(jid, secret(int(jid.user), jid.domain))
         client.ssl_context = tls
         client.whitespace_keepalive = False
         client.add_event_handler("session_start", self._started)
