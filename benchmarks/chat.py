@@ -8,7 +8,7 @@ stanzas   Messages from one client to another, and CPU time of the process in th
           and then do, asking for an acknowledgement after each write. The proxy speaks it with the server in any case.
 logins    From connecting to the first presence, and the end: CPU time of the process in the middle for each, and how
           many there are in a second, eight at once. Users have logged in before, unless it says so.
-memory    Resident memory for each idle session.
+memory    Resident memory for each idle session, and for what is kept ready for it at another server (`chat.standby`).
 
 Contestants take turns, every round has all of them; figures are medians of the rounds, and ratios medians of the
 rounds' own ratios, because a slow moment is slow for all. HAProxy is Debian's, with one thread, as the proxy has one.
