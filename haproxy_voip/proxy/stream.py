@@ -9,7 +9,7 @@ from haproxy_voip.core.address import Address, Flow
 from haproxy_voip.proxy.leg import Side
 from haproxy_voip.proxy.shared import Shared
 from haproxy_voip.rtp.flow import DEFAULT_CLOCK_HZ, PayloadTypes
-from haproxy_voip.sip.sdp import Description, MediaSection, codecs
+from haproxy_voip.sip.sdp import Description, MediaSection, encodings
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Place:
 
 def payload_types(description: Description, section: MediaSection) -> PayloadTypes:
     """What each payload type of the m-line means; formats that are no numbers are not told."""
-    return tuple([(int(name), codec) for name, (codec, _) in codecs(description, section).items() if name.isdigit()])
+    return tuple([(int(name), codec) for name, codec in encodings(description, section).items() if name.isdigit()])
 
 
 def codec_of(stream: Stream) -> str:

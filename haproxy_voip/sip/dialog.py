@@ -62,8 +62,8 @@ class Dialog:
             # 12.1.1: "A UAS MUST be prepared to receive a request without a tag in the From field, in which case
             # the tag is considered to have a value of null."
             remote_tag=request.from_.tag or "",
-            local_uri=_without_tag(request.to),
-            remote_uri=_without_tag(request.from_),
+            local_uri=_without_tag(request.to, request.get("to")),
+            remote_uri=_without_tag(request.from_, request.get("from")),
             remote_target=_target_of(request),
             route_set=_recorded(request),
             secure=request.request_uri.scheme == "sips",
@@ -84,8 +84,8 @@ class Dialog:
             call_id=request.call_id,
             local_tag=request.from_.tag or "",
             remote_tag=remote_tag,
-            local_uri=_without_tag(request.from_),
-            remote_uri=_without_tag(request.to),
+            local_uri=_without_tag(request.from_, request.get("from")),
+            remote_uri=_without_tag(request.to, request.get("to")),
             # COMPAT: many leave Contact out of 18x; until the 2xx brings it, the callee is where the INVITE went.
             remote_target=_target_of(response) if response.has("contact") else request.uri,
             route_set=_recorded(response)[::-1],
@@ -214,8 +214,10 @@ def _recorded(message: Message) -> list[str]:
     return message.values("record-route") if count else []
 
 
-def _without_tag(address: NameAddr) -> str:
-    return str(address.without_param("tag"))
+def _without_tag(address: NameAddr, text: str | None) -> str:
+    """As it came where that is a name-addr whose only parameter is the tag, as it nearly always is."""
+    bare = (text or "").removesuffix(f";tag={address.tag}")
+    return bare if bare.endswith(">") else str(address.without_param("tag"))
 
 
 def _with_tag(text: str, tag: str) -> str:

@@ -60,7 +60,7 @@ def test_uas_dialog_takes_its_state_from_the_request() -> None:
     assert dialog.remote_target == "sip:alice@192.0.2.9:5070;transport=tcp"
     assert dialog.route_set == ["<sip:p2.example.com;lr>", "<sip:p1.example.com;lr;x=1>", "<sip:p0.example.com;lr>"]
     assert (dialog.local_seq, dialog.remote_seq) == (None, 7)
-    assert (dialog.local_uri, dialog.remote_uri) == ('"Bob" <sip:bob@example.com>', '"Alice" <sip:alice@example.com>')
+    assert (dialog.local_uri, dialog.remote_uri) == ("Bob <sip:bob@example.com>", '"Alice" <sip:alice@example.com>')
     assert dialog.state is DialogState.EARLY and not dialog.secure
 
 
@@ -71,8 +71,26 @@ def test_uac_dialog_takes_its_state_from_request_and_response() -> None:
     assert dialog.remote_target == "sip:bob@198.51.100.7"
     assert dialog.route_set == ["<sip:p1.example.com;lr>", "<sip:p2.example.com;lr>"]
     assert (dialog.local_seq, dialog.remote_seq) == (7, None)
-    assert (dialog.local_uri, dialog.remote_uri) == ('"Alice" <sip:alice@example.com>', '"Bob" <sip:bob@example.com>')
+    assert (dialog.local_uri, dialog.remote_uri) == ('"Alice" <sip:alice@example.com>', "Bob <sip:bob@example.com>")
     assert dialog.state is DialogState.CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("came", "uri"),
+    [
+        ("Bob <sip:bob@example.com>", "Bob <sip:bob@example.com>"),
+        ("<sip:bob@example.com>;tag=us", "<sip:bob@example.com>"),
+        ("<sip:bob@example.com;tag=us>", "<sip:bob@example.com;tag=us>"),
+        ("sip:bob@example.com;tag=us", "<sip:bob@example.com>"),
+        ("<sip:bob@example.com> ; tag=us", "<sip:bob@example.com>"),
+        ("<sip:bob@example.com>;tag=us;x=1", "<sip:bob@example.com>;x=1"),
+        ("<sip:bob@example.com>;x=1;tag=us", "<sip:bob@example.com>;x=1"),
+    ],
+)
+def test_a_uri_of_the_dialog_is_what_came_without_its_tag(came: str, uri: str) -> None:
+    request = invite()
+    request.set("to", came)
+    assert Dialog.from_request_uas(request, "us").local_uri == uri
 
 
 def test_a_sips_request_makes_a_secure_dialog() -> None:
@@ -167,7 +185,7 @@ def test_a_request_carries_the_dialog() -> None:
     request = caller().request("INFO", [header("x-a", "1")], b"body")
     assert (request.uri, request.call_id, str(request.cseq)) == ("sip:bob@198.51.100.7", "c1", "8 INFO")
     assert request.get("from") == '"Alice" <sip:alice@example.com>;tag=a1'
-    assert request.get("to") == '"Bob" <sip:bob@example.com>;tag=b1'
+    assert request.get("to") == "Bob <sip:bob@example.com>;tag=b1"
     assert (request.max_forwards, request.get("x-a"), request.body) == (70, "1", b"body")
     assert not request.has("via") and not request.has("route")
 

@@ -5,7 +5,7 @@
 """
 
 from haproxy_voip.sip.sdp.body import locate_sdp, replace_sdp
-from haproxy_voip.sip.sdp.comparison import answer_fits, codecs, codecs_cover, codecs_equal, keys_equal
+from haproxy_voip.sip.sdp.comparison import answer_fits, codecs, codecs_cover, codecs_equal, encodings, keys_equal
 from haproxy_voip.sip.sdp.description import Description, Direction, MediaSection
 from haproxy_voip.sip.sdp.origin import OriginKeeper
 from haproxy_voip.sip.sdp.reading import parse
@@ -21,6 +21,7 @@ __all__ = [
     "codecs",
     "codecs_cover",
     "codecs_equal",
+    "encodings",
     "keys_equal",
     "locate_sdp",
     "parse",

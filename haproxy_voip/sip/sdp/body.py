@@ -35,12 +35,16 @@ def locate_sdp(content_type: str | None, body: bytes) -> slice | None:
 
     Raises MessageError: 400 for a multipart body without parts, 415 for a description that is encoded for transfer.
     """
+    if content_type == SDP_TYPE:
+        return slice(0, len(body)) if body else None
     part = _locate(content_type, body)
     return None if part is None else part.content
 
 
 def replace_sdp(content_type: str | None, body: bytes, sdp: bytes) -> bytes:
     """The body with this session description in place of its own; there must be one."""
+    if content_type == SDP_TYPE:
+        return sdp
     part = _locate(content_type, body)
     assert part is not None, "no SDP to replace"
     head = body[: part.content.start]

@@ -19,24 +19,30 @@ STATIC_CODECS: dict[str, str] = {
 # What an answer to one offer answers for that offer alone.
 KEYS = ("crypto", "fingerprint")
 KEYING = (*KEYS, "setup", "ice-ufrag")
+RTPMAP = "a=rtpmap:"
 # Which events a telephone-event stream may carry is a hint; all agree on 0-15.
 EVENTS = "telephone-event/"
 
 
-def codecs(description: Description, section: MediaSection) -> dict[str, tuple[str, frozenset[str]]]:
-    """Payload type -> (encoding/clock[/channels] in lower case, format parameters), for the formats of the m-line."""
+def encodings(description: Description, section: MediaSection) -> dict[str, str]:
+    """Payload type -> encoding/clock[/channels] in lower case, "" when unknown, for the formats of the m-line."""
     names: dict[str, str] = {}
+    for line in description.lines[section.start + 1 : section.end]:
+        if line.startswith(RTPMAP):
+            payload_type, _, codec = line[len(RTPMAP) :].partition(" ")
+            names[payload_type] = codec.strip().lower().removesuffix("/1")
+    return {name: names.get(name) or STATIC_CODECS.get(name, "") for name in section.formats}
+
+
+def codecs(description: Description, section: MediaSection) -> dict[str, tuple[str, frozenset[str]]]:
+    """Payload type -> (as `encodings` says, format parameters), for the formats of the m-line."""
     parameters: dict[str, frozenset[str]] = {}
     for name, value in description.attributes(section):
-        if name == "rtpmap":
-            payload_type, _, codec = value.partition(" ")
-            names[payload_type] = codec.strip().lower().removesuffix("/1")
-        elif name == "fmtp":
+        if name == "fmtp":
             payload_type, _, text = value.partition(" ")
             parameters[payload_type] = frozenset(part.strip().lower() for part in text.split(";") if part.strip())
     mapping = {}
-    for payload_type in section.formats:
-        codec = names.get(payload_type) or STATIC_CODECS.get(payload_type, "")
+    for payload_type, codec in encodings(description, section).items():
         hints = codec.startswith(EVENTS)
         mapping[payload_type] = (codec, frozenset() if hints else parameters.get(payload_type, frozenset()))
     return mapping
