@@ -50,7 +50,7 @@ authentication = "@AUTHENTICATION@"
 -- Prosody's own files are slow as an archive; SQLite (Debian: lua-dbi-sqlite3) is not.
 storage = { archive = "sql", @SHARED_STORES@ }
 sql = { driver = "SQLite3", database = "@DATABASE@" }
-default_archive_policy = true
+default_archive_policy = @ARCHIVE@
 archive_expires_after = "1w"
 
 VirtualHost "@DOMAIN@"
